@@ -47,7 +47,7 @@ def test_an_address_is_a_port_and_perhaps_an_ip_address(text: str, address: Addr
 )
 def test_any_other_address_is_refused_in_a_sentence(text: str) -> None:
     """A name too: it may lead anywhere."""
-    with pytest.raises(UsageError, match=r"--web .* is not an address to listen at"):
+    with pytest.raises(UsageError, match=r"--web .* is not an address to listen on"):
         parse_address("--web", text)
 
 

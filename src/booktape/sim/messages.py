@@ -1,4 +1,4 @@
-"""The messages of market data that the simulated exchange sends, and the names of their streams."""
+"""The market data messages that the simulated exchange sends, and the names of their streams."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from booktape.wire.encode import (
 )
 
 TRADES_KEPT: Final = 20_000
-"""How many trades of a symbol can be asked for; the exchange's database has all."""
+"""How many trades of a symbol can be requested; the real exchange's database has all of them."""
 
 Content: TypeAlias = DepthEvent | TopLevels | BookTicker | Trade
 
 
 class Encoding(NamedTuple):
-    """What a client gets: combined on `/stream`, raw on `/ws`; times in ms or in microseconds."""
+    """The form in which a client gets messages: combined on `/stream`, raw on `/ws`; times in ms or microseconds."""
 
     combined: bool = False
     microseconds: bool = False
@@ -36,7 +36,7 @@ class Encoding(NamedTuple):
 class MarketMessage:
     """A depth event, partial depth, book ticker or trade of a market, encoded once for each kind of client.
 
-    `event` is its content, when that is a depth event.
+    `event` is its content if that is a depth event, else None.
     """
 
     __slots__ = ("_payloads", "content", "event", "stream")
@@ -48,7 +48,7 @@ class MarketMessage:
         self._payloads: dict[Encoding, bytes] = {}
 
     def payload(self, encoding: Encoding) -> bytes:
-        """Its bytes."""
+        """The message's bytes in this form."""
         if encoding not in self._payloads:
             raw = _encode(self.content, microseconds=encoding.microseconds)
             combined = encode_combined(self.stream, raw) if encoding.combined else raw
@@ -61,7 +61,7 @@ _TIMES: Final = re.compile(rb'"([ET])":([0-9]{13}|[0-9]{16})(?=[,}])')
 
 
 class Wrapper(Struct):
-    """In which `/stream` sends any message."""
+    """The object in which `/stream` sends every message."""
 
     stream: str
     data: Raw
@@ -70,8 +70,8 @@ class Wrapper(Struct):
 class RecordedMessage(NamedTuple):
     """A message as it was received.
 
-    A wrapper is added or taken off, and the times of an event or a trade are told in the unit that a client asks
-    for; nothing else changes. Recorded milliseconds become microseconds that end with three zeros.
+    A wrapper is added or removed, and the times of an event or a trade are given in the unit that a client asks
+    for; nothing else changes. Recorded milliseconds become microseconds that end in three zeros.
     """
 
     stream: str
@@ -81,7 +81,7 @@ class RecordedMessage(NamedTuple):
     times_us: tuple[int, ...] = ()
 
     def payload(self, encoding: Encoding) -> bytes:
-        """Its bytes."""
+        """The message's bytes in this form."""
         payload = self.recorded
         if encoding.combined and not self.wrapped:
             payload = encode_combined(self.stream, payload)
@@ -105,7 +105,7 @@ def event_message(event: DepthEvent) -> MarketMessage:
 
 
 def second_message(events: Sequence[DepthEvent]) -> MarketMessage:
-    """Events that follow each other, as one on the stream of a message a second."""
+    """Consecutive events as one, for the stream that has one message a second."""
     first, last = events[0], events[-1]
     bids = {price: size for event in events for price, size in event.bids}
     asks = {price: size for event in events for price, size in event.asks}

@@ -1,11 +1,11 @@
-"""Who may ask: a browser that shows our own page, or a program on purpose. Pure.
+"""Who may ask: a browser that shows our own page, or a program that asks on purpose. Pure.
 
-Any web page in the world can have its visitor's browser send requests to this machine. Against that:
+Any web page in the world can make its visitor's browser send requests to this machine. Against that:
 
-- **Host** must be the address that we listen at. A page whose name is made to point here after it was loaded (DNS
+- **Host** must be the address that we listen on. A page whose name is made to point here after it was loaded (DNS
   rebinding) still sends its own name.
-- **Origin** must be that of our own page, where it is given; browsers give it with every WebSocket.
-- **Sec-Fetch-Site** must not say that another page asks, except to open ours by a link.
+- **Origin**, if it is given, must be that of our own page; browsers send it with every WebSocket.
+- **Sec-Fetch-Site** must not say that another page is asking, unless it opens ours through a link.
 
 The answer's headers (`HEADERS`) keep other pages from embedding ours, and ours from loading or running anything else.
 """
@@ -49,12 +49,13 @@ HEADERS: Final = MappingProxyType(
         "Server": "booktape",
     }
 )
-"""Of every answer."""
+"""The headers of every answer."""
 
 DOCUMENT: Final = "/"
 """The one path that a link on another page may lead to."""
 
 _LOCAL: Final = "localhost"
+_ANOTHER_PAGE: Final = "Another page sent this request. Only booktape's own page may ask."
 _HOST: Final = re.compile(r"(?P<name>\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
 
 
@@ -86,7 +87,7 @@ class Address:
 def parse_address(option: str, text: str) -> Address:
     """`8080`, `127.0.0.1:8080`, `localhost:8080` or `[::1]:8080`; without a host it is loopback. Raises UsageError.
 
-    A name is refused, because it may lead anywhere: a page for others is wanted by an address, such as 0.0.0.0.
+    A name is refused because it may lead anywhere: a page for other machines needs an address, such as 0.0.0.0.
     """
     match = re.fullmatch(r"(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+|localhost):)?([0-9]{1,5})", text)
     host = (match[1] or "127.0.0.1").strip("[]") if match else ""
@@ -97,7 +98,7 @@ def parse_address(option: str, text: str) -> Address:
         fits = False
     if not fits:
         raise UsageError(
-            f"{option} {text[:60]!r} is not an address to listen at. Write 8080 or 127.0.0.1:8080; "
+            f"{option} {text[:60]!r} is not an address to listen on. Write 8080 or 127.0.0.1:8080; "
             "0.0.0.0:8080 for a page that other machines can open."
         )
     return Address(host, port)
@@ -109,22 +110,22 @@ def refusal(address: Address, path: str, headers: Sequence[tuple[str, str]]) -> 
     if len(hosts) != 1 or not _is_ours(address, hosts[0]):
         return Refusal(
             HTTPStatus.MISDIRECTED_REQUEST,
-            "This page answers to its own address only. Open it by the address that booktape printed.",
+            "This page answers only at its own address. Open it at the address that booktape printed.",
         )
     own = {
         f"http://{hosts[0]}",
         f"https://{hosts[0]}",
-    }  # https: a proxy before it has the certificate
+    }  # https: a proxy in front of it has the certificate
     if any(value not in own for name, value in headers if name == "origin"):
-        return Refusal(HTTPStatus.FORBIDDEN, "Another page asked. Only booktape's own page may.")
+        return Refusal(HTTPStatus.FORBIDDEN, _ANOTHER_PAGE)
     sites = {value for name, value in headers if name == "sec-fetch-site"}
     if path != DOCUMENT and not sites <= {"same-origin", "none"}:
-        return Refusal(HTTPStatus.FORBIDDEN, "Another page asked. Only booktape's own page may.")
+        return Refusal(HTTPStatus.FORBIDDEN, _ANOTHER_PAGE)
     return None
 
 
 def _is_ours(address: Address, host: str) -> bool:
-    """Whether this is a name by which the page may be opened; its port may be that of a tunnel.
+    """Whether the page may be opened under this name; the port may be that of a tunnel.
 
     An IP address cannot be rebound: only names can be made to lead elsewhere.
     """

@@ -1,6 +1,6 @@
-"""What a running recorder shows: one frame for each that a browser asks for.
+"""What a running recorder shows: one frame each time a browser asks.
 
-A browser asks over a WebSocket, and asks again when it has drawn the answer. So at most one frame is under way to it:
+A browser asks over a WebSocket, and asks again once it has drawn the answer. So at most one frame is under way to it:
 a slow browser gets fewer frames, never a queue of old ones, and a page in a hidden tab asks for nothing.
 
 All browsers share one status of the recorder, which is made at most once a second, and one encoding of it.
@@ -28,14 +28,14 @@ OVERVIEW_EVERY_S: Final = 1.0
 
 MANY: Final = 300
 MANY_EVERY_S: Final = 2.0
-"""With more books than MANY, the overview changes more slowly: all of them are looked at for it."""
+"""With more than MANY books the overview is made less often, because all of them are looked at for it."""
 
 BROWSERS_MAX: Final = 100
 
 WISH_BYTES_MAX: Final = 1_024
 
 HEARTBEAT_S: Final = 20.0
-"""A browser that does not answer a ping is gone."""
+"""The time between pings. A browser that does not answer one is gone."""
 
 COLUMNS: Final = (
     *("symbol", "state", "reason", "evidence_us", "lag_ms", "updates", "epoch", "rows", "gaps"),
@@ -44,13 +44,13 @@ COLUMNS: Final = (
 
 
 class LiveRecorder(Protocol):
-    """The part of a recorder that a page looks at."""
+    """The part of a recorder that a page uses."""
 
     def status(self, shown: int) -> RecorderStatus | None:
-        """None before it has begun, and while it ends. The levels of `shown` books are looked at."""
+        """The status, with the levels of `shown` books; None before the recorder has begun, and while it ends."""
 
     async def view(self, symbol: str, reach_bps: int) -> BookView | None:
-        """None for a book that is not known or not recorded."""
+        """The book around its mid; None if it is not known or not recorded."""
 
 
 class Wish(msgspec.Struct, forbid_unknown_fields=True):
@@ -104,7 +104,7 @@ class LiveAnswers:
         return socket
 
     async def _serve(self, socket: web.WebSocketResponse) -> None:
-        """A frame for each wish, never faster than a screen needs it."""
+        """Send a frame for each wish, never faster than a screen needs."""
         next_s = 0.0
         async for message in socket:
             wish = _parsed(message.data) if message.type is WSMsgType.TEXT else None
@@ -112,10 +112,10 @@ class LiveAnswers:
                 await socket.close(code=WSCloseCode.POLICY_VIOLATION)
                 return
             await asyncio.sleep(max(0.0, next_s - monotonic()))
-            # Of the newest moment: made after the wait.
+            # Made after the wait, so that it shows the newest moment.
             frame = await self._frame(wish)
-            # Those who waited for the same book go on one by one, each in its own turn of the loop: in one turn, fifty
-            # of them would keep the sockets of the exchange waiting for milliseconds.
+            # Browsers that waited for the same book are served one by one, each in its own turn of the loop: in one
+            # turn, fifty of them would keep the exchange's sockets waiting for milliseconds.
             async with self._sending:
                 await asyncio.sleep(0)
             await socket.send_bytes(frame)
@@ -126,7 +126,7 @@ class LiveAnswers:
         if status is None:
             return msgspec.json.encode({"kind": "waiting"})
         if wish.symbol is None:
-            # A turn of the loop of its own: between two turns, sockets are read and stamped.
+            # The overview gets a turn of the loop to itself: between two turns, sockets are read and stamped.
             await asyncio.sleep(0)
             self._overview = self._overview or _overview(self._status or status)
             return self._overview
@@ -135,7 +135,7 @@ class LiveAnswers:
             return msgspec.json.encode({"kind": "unknown"})
         # A book of a moment ago is not shown once it is known to be lost.
         shared = await self._shared(wish.symbol, wish.reach) if own.is_known else None
-        # One encoding for all who look at this book with this status.
+        # One encoding for all browsers that show this book with this status.
         if shared is not None and shared.frame and shared.frame_of is status:
             return shared.frame
         book = shared.work.result() if shared else None
@@ -165,7 +165,7 @@ class LiveAnswers:
         return MANY_EVERY_S if many else OVERVIEW_EVERY_S
 
     async def _shared(self, symbol: str, reach_bps: int) -> _Shared:
-        """A book that all browsers share which look at it at the same time, or soon after each other."""
+        """A book, shared by all browsers that look at it at the same time, or soon after each other."""
         now_s = monotonic()
         self._views = {key: each for key, each in self._views.items() if each.serves_at(now_s)}
         key = symbol, reach_bps
@@ -180,7 +180,7 @@ class LiveAnswers:
 
 @dataclass(slots=True)
 class _Shared:
-    """A book that was asked for at a moment of steady time, and its frame with one status."""
+    """A book that was asked for at `asked_s` (monotonic), and its frame with one status."""
 
     asked_s: float
     work: asyncio.Future[BookView | None]
@@ -188,7 +188,7 @@ class _Shared:
     frame_of: RecorderStatus | None = None
 
     def serves_at(self, now_s: float) -> bool:
-        """Whether those who ask now get it too: while it is made, and for a little after it was asked for."""
+        """Whether a browser that asks now gets it too: while it is being made, and shortly after it was asked for."""
         return not self.work.done() or now_s - self.asked_s < BOOK_EVERY_S / 2
 
 
@@ -232,7 +232,7 @@ def _totals(status: RecorderStatus) -> dict[str, Any]:
 
 
 def _row(book: BookStatus) -> tuple[Any, ...]:
-    """In the order of COLUMNS."""
+    """The values of one book, in the order of COLUMNS."""
     return (
         book.symbol,
         book.state,

@@ -1,8 +1,9 @@
 """The recorder's state as Prometheus reads it: `/metrics`.
 
-By its rules of names: base units (seconds, bytes), `_total` for what only grows, moments instead of ages (an age is wrong
-as soon as it is read: `time() - booktape_oldest_evidence_timestamp_seconds` never is). Labels are few: the state of
-books, what blocks retention, and the symbol of `booktape_book_known` alone. https://prometheus.io/docs/practices/naming/
+The names follow its rules: base units (seconds, bytes), `_total` for counters, and moments instead of ages (an age is
+wrong as soon as it is read; `time() - booktape_oldest_evidence_timestamp_seconds` never is). There are few labels:
+the state of books, what blocks retention, and, only in `booktape_book_known`, the symbol.
+https://prometheus.io/docs/practices/naming/
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ _COUNTERS: Final = {
     "booktape_rows": ("Snapshots written, of all symbols.", "rows"),
     "booktape_gaps": ("Gaps stored, of all symbols.", "gaps"),
     "booktape_failed_checks": ("Comparisons that found a book wrong.", "failed_checks"),
-    "booktape_records": ("Records of the tape handled.", "records"),
+    "booktape_records": ("Tape records handled.", "records"),
     "booktape_requests": ("Requests sent to the exchange's REST interface.", "requests"),
-    "booktape_written_bytes": ("Written to the disk.", "written_bytes"),
-    "booktape_lost_log_lines": ("Lines of the log that were dropped.", "lost_lines"),
+    "booktape_written_bytes": ("Bytes written to the disk.", "written_bytes"),
+    "booktape_lost_log_lines": ("Log lines that were dropped.", "lost_lines"),
 }
 _GAUGES: Final = {
-    "booktape_waiting_records": ("Records that wait in the queue.", "waiting"),
-    "booktape_connections": ("Connections to the exchange that stand.", "connections"),
+    "booktape_waiting_records": ("Records waiting in the queue.", "waiting"),
+    "booktape_connections": ("Open connections to the exchange.", "connections"),
 }
 
 
@@ -40,7 +41,7 @@ def encode_metrics(
     """The text, and its content type, in the newest form that `accept` (the request's header) allows.
 
     `status` is None before the recording has begun and while it ends; then only `booktape_recording` says so.
-    `disk_free_bytes` is None where it could not be read.
+    `disk_free_bytes` is None if it could not be read.
     """
     registry = CollectorRegistry()
     registry.register(_Recording(status, disk_free_bytes))
@@ -68,7 +69,7 @@ class _Recording(Collector):
             ),
         ]
         if self._disk_free_bytes is not None:
-            help_text = "Free on the disk of the archive."
+            help_text = "Bytes free on the archive's disk."
             found.append(
                 GaugeMetricFamily(
                     "booktape_disk_free_bytes", help_text, value=float(self._disk_free_bytes)
@@ -98,7 +99,7 @@ def _of(status: RecorderStatus) -> list[Metric]:
         ),
         GaugeMetricFamily(
             "booktape_lag_seconds",
-            "How long the last record waited from its socket until it was handled.",
+            "Time from the socket until the last record was handled.",
             value=status.lag_ms / 1e3,
         ),
         GaugeMetricFamily(
@@ -109,7 +110,7 @@ def _of(status: RecorderStatus) -> list[Metric]:
         books,
         known,
     ]
-    # Without a known book there is none: 0 would be 1970, and an alert on its age would speak of years.
+    # Without a known book there is no such time: 0 would be 1970, and an alert on its age would report decades.
     if status.oldest_evidence_ns is not None:
         found.append(
             GaugeMetricFamily(
@@ -124,7 +125,7 @@ def _of(status: RecorderStatus) -> list[Metric]:
 def _of_retention(retention: RetentionStatus) -> list[Metric]:
     blocked = GaugeMetricFamily(
         "booktape_retention_blocked",
-        "1 while segments that are past their limit stay for this reason, else 0.",
+        "1 while this reason keeps segments that are past their limit, else 0.",
         labels=["reason"],
     )
     for reason in Blocked:

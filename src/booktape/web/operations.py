@@ -42,7 +42,7 @@ def operation_routes(
 
 
 async def _free_bytes(folder: Path) -> int | None:
-    """In a thread, since a network share may not answer. None where it cannot be read."""
+    """The free space, read in a thread because a network share may not answer; None if it cannot be read."""
     try:
         return await asyncio.to_thread(free_bytes, folder)
     except OSError:

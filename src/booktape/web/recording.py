@@ -1,7 +1,7 @@
 """Answers from a finished recording: what was recorded, the book at a moment, and the book over time.
 
-Everything is read through the public reader, in one thread, one question after the other: a browser that asks for
-much waits, and takes no more memory than one question needs.
+Everything is read through the public reader, in one thread, one question after another: a browser that asks for
+a lot waits, and takes no more memory than one question needs.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ OVERVIEW_S: Final = 30.0
 """How long an overview is kept: a recorder may be writing here, and reading every footer takes a while."""
 
 WAITING_MAX: Final = 8
-"""Questions that wait for the reading thread; further ones are refused."""
+"""How many questions may wait for the reading thread; further ones are refused."""
 
 RANGE_MAX: Final = timedelta(days=1)
-"""The longest time of one heatmap: all rows of that time are read."""
+"""The longest time range of one heatmap: all rows in it are read."""
 
 COLUMNS: Final = 480
 BINS: Final = 160
 
 GAPS_MAX: Final = 2_000
-"""Gaps that are named of one symbol, the longest; the others are counted."""
+"""How many gaps of one symbol are listed, the longest first; the others are only counted."""
 
 DAMAGED_MAX: Final = 50
 
 UNKNOWN: Final = 255
-"""The cell of a book that was not known. 0 is empty; 1 to 254 are sizes on a logarithmic scale."""
+"""A cell while the book was not known. 0 is empty; 1 to 254 are sizes on a logarithmic scale."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What was recorded, as of a moment of steady time."""
+    """What was recorded, as of `made_s` (monotonic)."""
 
     made_s: float
     answer: dict[str, Any]
@@ -99,7 +99,7 @@ class RecordingAnswers:
             if self._waiting >= WAITING_MAX:
                 return answer_sentence(
                     HTTPStatus.SERVICE_UNAVAILABLE,
-                    "Too many questions wait. Try again in a moment.",
+                    "Too many questions are waiting. Try again in a moment.",
                 )
             self._waiting += 1
             try:
@@ -119,7 +119,7 @@ class RecordingAnswers:
                 warnings.simplefilter("ignore", TapesRemoved)
                 return answer_json(answer(request))
         except OSError as error:
-            # Of a folder. The reader names each file that it cannot read.
+            # This is about a folder: the reader names each file that it cannot read.
             log.warning("the archive could not be read", why=str(error))
             raise NotRecorded("This archive cannot be read. booktape's log says why.") from error
 
@@ -149,7 +149,7 @@ class RecordingAnswers:
         return Overview(monotonic(), answer, coverage, gaps)
 
     def _known(self, request: web.Request) -> tuple[Coverage, list[Gap]]:
-        """The symbol that is asked for. Raises NotRecorded."""
+        """Coverage and gaps of the symbol that is asked for. Raises NotRecorded."""
         symbol = request.query.get("symbol", "")
         overview = self._current()
         if symbol not in overview.coverage:
@@ -159,7 +159,7 @@ class RecordingAnswers:
     # ── the book at a moment ────────────────────────────────────────────────────────────────
 
     def _book(self, request: web.Request) -> dict[str, Any]:
-        """The last row until a moment, or the gap around it."""
+        """The last row up to a moment, or the gap around it."""
         own, gaps = self._known(request)
         at_us = _clamped(_whole(request, "at"), own)
         reach_bps = _reach(request)
@@ -167,7 +167,7 @@ class RecordingAnswers:
         for gap in gaps:
             if gap.covers(at):
                 return {"at_us": at_us, "book": None, "gap": _gap_answer(gap)}
-        # Until a moment: it is included.
+        # One microsecond more, because `end` is excluded.
         book = self._recording.snapshots(own.symbol, end=moment_at(at_us + 1)).last()
         if book is None:
             raise NotRecorded("No row is known at this moment. Choose another.")
@@ -176,11 +176,11 @@ class RecordingAnswers:
     # ── the book over time ──────────────────────────────────────────────────────────────────
 
     def _history(self, request: web.Request) -> dict[str, Any]:
-        """Sizes by price and time, best prices, and gaps, of a range of at most RANGE_MAX."""
+        """Sizes by price and time, best prices, and gaps, in a range of at most RANGE_MAX."""
         own, gaps = self._known(request)
         first_us, last_us = (_clamped(_whole(request, name), own) for name in ("from", "to"))
         if moment_at(last_us) - moment_at(first_us) > RANGE_MAX:
-            raise UsageError("A picture shows a day at most. Choose a shorter time.")
+            raise UsageError("A picture shows at most a day. Choose a shorter range.")
         shown = TimeRange.of(own, moment_at(first_us), moment_at(last_us), COLUMNS, gaps)
         grid = BookGrid(self._recording, shown)
         prices = grid.prices(BINS, None)
@@ -240,7 +240,7 @@ def _gap_answer(gap: Gap) -> dict[str, Any]:
 
 
 def _checks(table: pa.Table) -> dict[str, tuple[int, int]]:
-    """By symbol: rows of `checks`, and those that found a difference."""
+    """For each symbol: how many rows `checks` has, and how many of them found a difference."""
     failed = pc.greater(table["mismatches"], pa.scalar(0)).cast(pa.int64())
     counted = table.select(["symbol"]).append_column("failed", failed).group_by("symbol")
     found = counted.aggregate([("failed", "count"), ("failed", "sum")]).to_pylist()
@@ -261,7 +261,7 @@ def _view(book: Book, reach_bps: int) -> BookView:
 
 
 def _quantised(cells: Floats) -> tuple[Any, float, float]:
-    """Sizes as bytes on a logarithmic scale, and the sizes of 1 and 254. The few largest share 254."""
+    """Sizes as bytes on a logarithmic scale, and the sizes that 1 and 254 mean. The few largest sizes share 254."""
     low, high = size_range(cells)
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = 1 + 253 * (np.log(cells) - np.log(low)) / (np.log(high) - np.log(low))
@@ -273,7 +273,7 @@ def _quantised(cells: Floats) -> tuple[Any, float, float]:
 
 
 def _whole(request: web.Request, name: str) -> int:
-    """A whole number of microseconds. Raises UsageError."""
+    """A parameter that is a whole number of microseconds. Raises UsageError."""
     text = request.query.get(name, "")
     if not re.fullmatch(r"[0-9]{1,16}", text):
         raise UsageError(f"{name} is not a whole number of microseconds since 1970.")
@@ -284,10 +284,10 @@ def _reach(request: web.Request) -> int:
     known = MappingProxyType({str(each): each for each in REACHES_BPS})
     text = request.query.get("bps", "")
     if text not in known:
-        raise UsageError(f"bps is none of {', '.join(known)}.")
+        raise UsageError(f"bps is not one of {', '.join(known)}.")
     return known[text]
 
 
 def _clamped(time_us: int, own: Coverage) -> int:
-    """Within what was recorded."""
+    """The time, moved into the recorded range if it is outside."""
     return min(max(time_us, moment_us(own.first)), moment_us(own.last))

@@ -1,4 +1,4 @@
-"""Serves the page: its files from memory, and answers that `recording` or `live` gives.
+"""Serves the page: its files from memory, and the answers of `recording` or `live`.
 
     async with PageServer(Address("127.0.0.1", 8080), routes) as server:
         ...  # server.url
@@ -24,7 +24,7 @@ from booktape.errors import BookNotKnown, BooktapeError, NotRecorded, UsageError
 from booktape.web.guard import HEADERS, Address, refusal
 
 CONNECTIONS_MAX: Final = 200
-"""Browsers open up to six each. More are closed at once: a recorder needs its descriptors."""
+"""Each browser opens up to six. Further ones are closed at once, because a recorder needs its descriptors."""
 
 IDLE_S: Final = 30.0
 """How long a connection without a request is kept."""
@@ -78,7 +78,7 @@ class PageServer:
         return self.address.at(self.port)
 
     async def __aenter__(self) -> Self:
-        """Open the port. Raises UsageError when it cannot be had."""
+        """Open the port. Raises UsageError if that fails."""
         await self._runner.setup()
         try:
             self._listener = await asyncio.get_running_loop().create_server(
@@ -92,7 +92,7 @@ class PageServer:
             ) from error
         self.port = self._listener.sockets[0].getsockname()[1]
         if not self.address.is_loopback:
-            log.warning("the page has no password: all who reach it can read it", url=self.url)
+            log.warning("the page has no password: anyone who reaches it can read it", url=self.url)
         return self
 
     async def __aexit__(
@@ -116,7 +116,7 @@ class PageServer:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        """Refuse what may not be asked; turn every error into a sentence."""
+        """Refuse requests that are not allowed; turn every error into a sentence."""
         try:
             if request.method != "GET":
                 return answer_sentence(
@@ -131,7 +131,7 @@ class PageServer:
             status = _STATUSES.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
             return answer_sentence(status, str(error))
         except Exception:
-            # A bug: the traceback belongs into the log, and no browser's business.
+            # A bug: the traceback belongs in the log, and is no browser's business.
             log.exception("the page could not answer", path=request.path)
             return answer_sentence(
                 HTTPStatus.INTERNAL_SERVER_ERROR,

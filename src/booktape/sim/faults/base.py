@@ -2,11 +2,11 @@
 
 Faults.of(Drop(Messages(probability=0.01)), Cuts(every_s=3, spare=1))
 
-docs/faults.md has every kind. A new one is a subclass of `Fault` (or of `AnswerFault`) in the
-module of its kind, and a row in `parse.KINDS`; the server need not know it. Without any fault the exchange is faithful.
+docs/faults.md lists every kind. A new kind is a subclass of `Fault` (or of `AnswerFault`) in the module where it
+belongs, and a row in `parse.KINDS`; the server need not know about it. Without faults the exchange keeps its rules.
 
-Faults and conditions are plain values without state: the same question has the same answer, in whatever
-order it is asked, so the same seed has the same faults however many connections there are.
+Faults and conditions are plain values without state: the same question always gets the same answer, whatever the
+order of the questions. So a seed gives the same faults however many connections there are.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ Count: TypeAlias = Annotated[int, Meta(ge=1)]
 Number: TypeAlias = Annotated[int, Meta(ge=0)]
 CloseCode: TypeAlias = Annotated[int, Meta(ge=1_000, le=4_999)]
 Reason: TypeAlias = Annotated[str, Meta(max_length=40)]
-"""Of a close frame, which has room for 123 bytes of UTF-8."""
+"""The reason in a close frame, which has room for 123 bytes of UTF-8."""
 StreamKind: TypeAlias = Literal["depth", "depth5", "depth10", "depth20", "bookTicker", "trade"]
 
 
-# ── when a fault strikes: what is asked, and conditions ─────────────────────────────────────────────
+# ── when a fault strikes: deliveries, attempts, and conditions on them ──────────────────────────────
 
 
 class Delivery(NamedTuple):
@@ -58,7 +58,7 @@ class Delivery(NamedTuple):
 
     `connection` counts connections from 0; `number_on_connection` counts this connection's messages and
     `number_in_stream` this stream's since the exchange began, both from 1. `event` is None for a message that
-    is no depth event. `opened_s` is when the connection was opened; 0 before the market began.
+    is not a depth event. `opened_s` is when the connection was opened, or 0 if that was before the market began.
     """
 
     connection: int
@@ -71,7 +71,7 @@ class Delivery(NamedTuple):
     opened_s: float = 0.0
 
     def chance(self, seed: int, about: str) -> float:
-        """A number from 0 up to 1 that depends on the seed, the connection and the message."""
+        """A number in [0, 1) that depends on the seed, the purpose, the connection and the message."""
         return chance(seed, about, self.connection, self.stream, self.number_in_stream)
 
 
@@ -79,7 +79,7 @@ class Attempt(NamedTuple):
     """A request or handshake, at `now_s` of exchange time.
 
     `kind` is "ws" or "rest". `number` counts the host's attempts of that kind from 0 (`first` and `last` of
-    a condition count them from 1). `symbol` is the one that a REST request names; else None.
+    a condition count them from 1). `symbol` is the one that a REST request names, or None.
     """
 
     kind: str
@@ -90,7 +90,7 @@ class Attempt(NamedTuple):
 
     @property
     def is_for_book(self) -> bool:
-        """Whether it is a request for a symbol's book; `exchangeInfo`, say, can name a symbol, too."""
+        """Whether it is a request for a symbol's book. Other paths, such as `exchangeInfo`, can name a symbol too."""
         return self.kind == "rest" and self.path.endswith("/depth") and bool(self.symbol)
 
 
@@ -99,13 +99,13 @@ RequestCondition: TypeAlias = Callable[[Attempt], bool]
 
 
 def chance(seed: int, *about: object) -> float:
-    """A number from 0 up to 1 that depends on nothing but its arguments."""
+    """A number in [0, 1) that depends only on the arguments."""
     digest = blake2b(repr((seed, *about)).encode(), digest_size=7).digest()
     return int.from_bytes(digest) / 2**56
 
 
 class Checked(Struct, frozen=True):
-    """A value that can hold: its fields `start_s` and `end_s` agree, if it has them."""
+    """A value that is checked when it is made: its `start_s` must be before its `end_s`, if it has them."""
 
     def __post_init__(self) -> None:
         start_s, end_s = getattr(self, "start_s", 0.0), getattr(self, "end_s", inf)
@@ -116,10 +116,10 @@ class Checked(Struct, frozen=True):
 
 
 class OfConnections(Checked, frozen=True, kw_only=True):
-    """Something of some connections: all, when neither is given.
+    """Selects connections: all of them, unless `connection` is given.
 
-    By `connection` alone exactly that one; with `of` also every `of`-th one from there, so that
-    "one of two" stays one of two after reconnecting.
+    `connection` alone selects exactly that one; with `of` it selects every `of`-th connection, that one among
+    them, so that "one of two" stays one of two after reconnecting.
     """
 
     connection: Number | None = None
@@ -128,7 +128,7 @@ class OfConnections(Checked, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.of is not None and self.connection is None:
-            raise ValueError("`of` says every how many connections, and needs `connection`")
+            raise ValueError("`of` selects every `of`-th connection, and needs `connection`")
 
     def selects(self, number: int) -> bool:
         """Whether the connection of this number is one of them."""
@@ -139,12 +139,11 @@ class OfConnections(Checked, frozen=True, kw_only=True):
 
 
 class Messages(OfConnections, frozen=True):
-    """Selects messages for which all that is given holds.
+    """Selects the messages that match every condition given.
 
-    `start_s` and `end_s` are market time; `stream` is the kind of stream, any when not given;
-    `first` and `last` count the stream's messages from 1 since the exchange began. Chance decides
-    for each connection on its own, or (`everywhere`) once for all: then a second connection does
-    not help.
+    `start_s` and `end_s` are market time; `stream` is the kind of stream, any if not given; `first` and `last`
+    count the stream's messages from 1 since the exchange began. Chance decides separately for each connection or,
+    with `everywhere`, once for all of them: then a second connection does not help.
     """
 
     start_s: Seconds = 0.0
@@ -175,10 +174,10 @@ class Messages(OfConnections, frozen=True):
 
 
 class Attempts(Checked, frozen=True):
-    """Selects requests and handshakes for which all that is given holds.
+    """Selects the requests and handshakes that match every condition given.
 
-    `start_s` and `end_s` are exchange time; `door`, "rest" or "ws", is what `Attempt` calls its kind; `path`
-    is the end of the address, such as "depth"; `first` and `last` count the attempts of each kind from 1.
+    `start_s` and `end_s` are exchange time; `door` ("rest" or "ws") is the `kind` of an `Attempt`; `path` is the
+    end of its path, such as "depth"; `first` and `last` count the attempts of each kind from 1.
     """
 
     start_s: Seconds = 0.0
@@ -207,7 +206,7 @@ class Attempts(Checked, frozen=True):
 
 
 class Send(Struct, frozen=True):
-    """Send these bytes as one message, when it is its turn and `not_before_s` has come."""
+    """Send these bytes as one message, in its turn and not before `not_before_s`."""
 
     payload: bytes
     binary: bool = False
@@ -215,13 +214,13 @@ class Send(Struct, frozen=True):
 
 
 class Announce(Struct, frozen=True):
-    """Send `serverShutdown`, in the form that this connection gets messages in."""
+    """Send `serverShutdown`, in the form in which this connection gets its messages."""
 
 
 class Cut(Struct, frozen=True):
     """End the connection: with a close frame, or abruptly (TCP reset, no close frame).
 
-    A reset also destroys what the client has received and not yet read.
+    A reset also destroys what the client has received but not yet read.
     """
 
     abrupt: bool
@@ -230,14 +229,14 @@ class Cut(Struct, frozen=True):
 
 
 class MakeHalfOpen(Struct, frozen=True):
-    """From now on no byte is sent, and all that comes is thrown away unanswered; no FIN."""
+    """From now on send nothing, not even a FIN, and discard all that arrives, unanswered."""
 
 
 SingleStep: TypeAlias = Send | Announce | Cut | MakeHalfOpen
 
 
 class Later(Struct, frozen=True):
-    """Do this `after_s` seconds of exchange time later."""
+    """Do `step` after `after_s` seconds of exchange time."""
 
     after_s: float
     step: SingleStep
@@ -247,7 +246,7 @@ Step: TypeAlias = SingleStep | Later
 
 
 class OpenConnection(NamedTuple):
-    """An open connection, and the age (in exchange time) of its present subscription."""
+    """An open connection, and the age (in exchange time) of its current subscription."""
 
     number: int
     streams: frozenset[str]
@@ -255,7 +254,7 @@ class OpenConnection(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """Something that happens at a time, to those open connections whose numbers `choose` returns."""
+    """Steps to perform at `at_s`, on those open connections whose numbers `choose` returns."""
 
     at_s: float
     choose: Callable[[Sequence[OpenConnection]], Collection[int]]
@@ -268,8 +267,8 @@ class Moment(NamedTuple):
 class Reply(Struct, frozen=True):
     """An answer, true or not.
 
-    Whatever it says of time, no request or handshake is allowed for `silence_s` after it; with
-    `prolongs` each one starts that time again.
+    Whatever the answer says about waiting, no request or handshake is allowed for `silence_s` after it; with
+    `prolongs`, each one restarts that time.
     """
 
     status: int
@@ -281,12 +280,12 @@ class Reply(Struct, frozen=True):
 
 
 class Banned(Struct, frozen=True):
-    """A ban (418) whose end stands in its body alone, by the exchange's clock."""
+    """A ban (418) whose end is given only in its body, by the exchange's clock."""
 
     seconds: float
 
     def reply(self, now_us: int) -> Reply:
-        """In the exchange's words."""
+        """The answer, in the exchange's words."""
         until_ms = (now_us + round(self.seconds * 1_000_000)) // 1_000
         sentence = f"Way too much request weight used; IP banned until {until_ms}. "
         body = {"code": TOO_FAST, "msg": sentence + "Please use the websocket."}
@@ -311,22 +310,22 @@ class Late(Struct, frozen=True):
 class Cropped(Struct, frozen=True):
     """The first half of the true body.
 
-    With `cut` the length announced is the whole one's, and then the connection ends; without it
-    the length fits.
+    With `cut`, Content-Length is that of the whole body, and the connection ends after the half; without `cut`, it is
+    that of the half.
     """
 
     cut: bool
 
 
 class Old(Struct, frozen=True):
-    """The true snapshot of `seconds` of exchange time, or `events` events, ago."""
+    """The true snapshot of `seconds` of exchange time ago, or of `events` events ago, whichever is older."""
 
     seconds: float = 0.0
     events: int = 0
 
 
 class Altered(Struct, frozen=True):
-    """The true snapshot, changed; it does not look as if it were."""
+    """The true snapshot, changed in a way that does not show."""
 
     alter: Callable[[DepthSnapshot], DepthSnapshot]
 
@@ -341,38 +340,38 @@ def error(status: int, code: int, message: str, retry_after_s: int | None = None
 
 
 def html_page(status: int, silence_s: float = 0.0) -> Reply:
-    """What a proxy before the exchange answers: a page, which says nothing of time."""
+    """The answer of a proxy in front of the exchange: a page, which does not say how long to wait."""
     return Reply(status, HTML_PAGE, content_type=HTML, silence_s=silence_s, prolongs=silence_s > 0)
 
 
 # ── faults ──────────────────────────────────────────────────────────────────────────────────────
 
 Scope: TypeAlias = Literal["all", "rest", "snapshots"]
-"""Handshakes and requests, requests alone, or requests for a symbol's book."""
+"""Handshakes and requests, requests only, or only requests for a symbol's book."""
 
 
 class Fault(Checked, frozen=True):
-    """Something that goes wrong at the exchange. A kind overrides what it changes."""
+    """Something that goes wrong at the exchange. Each kind overrides the methods that it needs."""
 
     def apply(self, _delivery: Delivery, steps: list[Step], /) -> list[Step]:
-        """What to do in the place of `steps`, which the faults before left of a message."""
+        """What to do instead of `steps`, which is what earlier faults left of a message."""
         return steps
 
     def steps(self, _connection: int, /) -> Sequence[Step]:
-        """What will happen to a connection, counted from its opening."""
+        """What will happen to a connection; delays count from its opening."""
         return ()
 
     def timetable(self) -> Iterator[Moment]:
-        """What happens to open connections, in the order of time; perhaps without end."""
+        """What happens to open connections, in order of time; possibly without end."""
         return iter(())
 
     def outcome(self, _attempt: Attempt, /) -> Outcome | None:
-        """What a request or handshake gets instead of the true answer; None: the true answer."""
+        """What a request or handshake gets instead of the true answer; None if it gets the true one."""
         return None
 
 
 class AnswerFault(Fault, frozen=True):
-    """One of `outcomes`, in turn, instead of the answer, where `when` holds."""
+    """Replaces the answer with one of `outcomes`, in turn, where `when` holds."""
 
     when: RequestCondition
     outcomes: tuple[Outcome, ...]
@@ -387,7 +386,7 @@ class AnswerFault(Fault, frozen=True):
 
 
 class MarketFault(Fault, frozen=True):
-    """Happens to the market itself, so that its books stay true: plain data for `MarketFaults`."""
+    """Happens to the market itself, so its books stay true. Plain data for `MarketFaults`."""
 
 
 @dataclass(frozen=True)
@@ -406,18 +405,18 @@ class Faults:
         return next((found for one in self.faults if (found := one.outcome(attempt))), None)
 
     def steps(self, connection: int) -> list[Step]:
-        """What will happen to this connection, counted from its opening."""
+        """What will happen to this connection; delays count from its opening."""
         return [step for fault in self.faults for step in fault.steps(connection)]
 
     def apply(self, delivery: Delivery) -> list[Step]:
-        """What becomes of one message: each fault changes what the one before it left."""
+        """What becomes of one message: each fault changes what the previous one left."""
         steps: list[Step] = [Send(delivery.payload)]
         for fault in self.faults:
             steps = fault.apply(delivery, steps)
         return steps
 
     def timetable(self) -> Iterator[Moment]:
-        """All timetables as one, in the order of time; perhaps without end."""
+        """All timetables as one, in order of time; possibly without end."""
         return merge(*(one.timetable() for one in self.faults), key=lambda moment: moment.at_s)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Faults of connections: when and how they end, or seem to go on."""
+"""Faults of connections: when and how they end, or that they stay open and carry nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _EVEN: Final = 0.5
 
 
 class _AtOnce(Fault, OfConnections, frozen=True):
-    """Something that happens at a time to the connections open then, or to some of them."""
+    """Happens at `at_s` to the connections open then, or to some of them."""
 
     at_s: Seconds
 
@@ -47,9 +47,9 @@ class _AtOnce(Fault, OfConnections, frozen=True):
 
 
 class CutAt(_AtOnce, frozen=True):
-    """End the connections that are open at a time.
+    """End the connections that are open at `at_s`.
 
-    A close frame that is not `abrupt` has a code and a reason, such as 1008, "Too many requests".
+    Unless the end is `abrupt`, a close frame gives a code and a reason, such as 1008, "Too many requests".
     """
 
     abrupt: bool = True
@@ -61,16 +61,16 @@ class CutAt(_AtOnce, frozen=True):
 
 
 class HalfOpen(_AtOnce, frozen=True):
-    """From a time on the connections then open carry nothing at all, either way, and never end."""
+    """From `at_s` on, the connections open then carry nothing in either direction, and never end."""
 
     def timetable(self) -> Iterator[Moment]:
         return self._moments(MakeHalfOpen())
 
 
 class ServerShutdown(_AtOnce, frozen=True):
-    """`serverShutdown` to the connections open at `at_s`, and their end `lead_s` later.
+    """Announce `serverShutdown` to the connections open at `at_s`, and end them `lead_s` later.
 
-    A client that connects after the announcement has come to another server, and stays.
+    A client that connects after the announcement has reached another server, and keeps its connection.
     """
 
     lead_s: Seconds = 10.0
@@ -83,7 +83,7 @@ class ServerShutdown(_AtOnce, frozen=True):
 class Outage(Fault, frozen=True):
     """No request or handshake gets through for a while, and open connections are lost.
 
-    They are reset; or, `silent`, nothing is answered any more and nothing ends.
+    All of them are reset; or, if `silent`, nothing is answered any more and nothing ends.
     """
 
     start_s: Seconds
@@ -103,9 +103,9 @@ class Outage(Fault, frozen=True):
 class Cuts(Fault, frozen=True):
     """End one connection every few seconds, at a random time within each `every_s`.
 
-    The seed and the numbers of the open connections decide which one. It is spared unless `spare`
-    others carry all of its streams, for `settled_s` at least: then no message need be lost.
-    `abrupt` None decides by chance.
+    The seed and the numbers of the open connections decide which one. A connection is spared unless at least `spare`
+    others carry all of its streams, and have done so for at least `settled_s`: then no message need be lost.
+    With `abrupt` None, chance decides.
     """
 
     every_s: Positive
@@ -139,7 +139,7 @@ class Cuts(Fault, frozen=True):
 
 
 class Lifetime(Fault, OfConnections, frozen=True):
-    """End each connection `seconds` after its opening, busy or not: 24 hours in miniature.
+    """End each connection `seconds` after it was opened, busy or not: the exchange's 24 hours in miniature.
 
     Users of the exchange report the close codes 1001 and 1008; `code` is 1001 by default.
     """

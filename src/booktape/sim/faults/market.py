@@ -1,6 +1,6 @@
-"""Faults that happen to the market itself, so that its books stay true: halts, falls, the clock.
+"""Faults that happen to the market itself, so its books stay true: halts, falls, the clock.
 
-Times are market time; a slot of 100 ms is judged by its end, which is its events' time.
+Times are market time. Whether a fault applies to a slot of 100 ms depends on the slot's end, the time of its events.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class SymbolFault(MarketFault, frozen=True):
 
 
 class Halt(SymbolFault, frozen=True):
-    """A symbol does not trade for a while, and `exchangeInfo` shows that. Orders are only cancelled.
+    """A symbol does not trade for a while, and `exchangeInfo` says so. Orders can only be cancelled.
 
-    While it shows BREAK or END_OF_DAY no market data shows cancellations, though snapshots do and
-    ids count them. While it shows anything else events go on.
+    While `exchangeInfo` shows BREAK or END_OF_DAY, no stream shows the cancellations, though snapshots do and ids
+    count them. While it shows anything else, events continue.
     """
 
     start_s: Seconds
@@ -44,16 +44,16 @@ class Halt(SymbolFault, frozen=True):
 
 
 class Delist(SymbolFault, frozen=True):
-    """A symbol vanishes: not in `exchangeInfo`, -1121 for its snapshots, no event ever again."""
+    """A symbol vanishes: `exchangeInfo` no longer lists it, its snapshots get -1121, and no event ever follows."""
 
     at_s: Seconds
 
 
 class NewListing(SymbolFault, frozen=True):
-    """A symbol is not there at first, and from a time on it is: listed, and traded.
+    """A symbol does not exist at first; from `at_s` on, it is listed and traded.
 
-    It need not be among those that the market was made with. With `opens_s` it is listed first and
-    opens then: until then its book is empty, without an id, and then it fills within one event.
+    The market need not have been made with it. With `opens_s`, it is listed at `at_s` and opens at `opens_s`: until
+    then its book is empty and has no id, then it fills within one event.
     """
 
     at_s: Seconds
@@ -65,10 +65,10 @@ class NewListing(SymbolFault, frozen=True):
 
 
 class Fall(SymbolFault, frozen=True):
-    """The price falls by a share until halfway between two times, and is back at the end.
+    """The price falls by the share `by` until halfway between two times, and is back by the end.
 
-    The orders in its way are traded away; those farther off stay as old as they are, and so come
-    near. `by` below 0: it rises first. While it lasts the symbol has no huge event.
+    The orders in its way are traded away; those farther off stay, however old, so the price comes near them. With
+    `by` below 0, the price rises first. While this lasts, the symbol has no huge event.
     """
 
     start_s: Seconds
@@ -76,15 +76,15 @@ class Fall(SymbolFault, frozen=True):
     by: Annotated[float, Meta(gt=-2, lt=1)] = 0.1
 
     def price(self, end_s: float) -> float:
-        """At the end of a slot, as a multiple of its start: straight down and straight up again."""
+        """The price at the end of a slot, as a multiple of the start price: straight down, then straight up."""
         share = (min(end_s, self.end_s) - self.start_s) / (self.end_s - self.start_s)
         return 1 - self.by * (1 - abs(2 * share - 1))
 
 
 class Huge(SymbolFault, frozen=True):
-    """In one slot of 100 ms `levels_count` levels change, in one event.
+    """In one slot of 100 ms, `levels_count` levels change, in one event.
 
-    The largest seen on the real exchange had 1,076. A symbol that is halted then has none.
+    The largest event seen on the real exchange had 1,076. A symbol that is halted at that time has no such event.
     """
 
     at_s: SeenSeconds
@@ -92,10 +92,10 @@ class Huge(SymbolFault, frozen=True):
 
 
 class IdsReset(MarketFault, frozen=True):
-    """Ids count anew from `first_id`, of one symbol or of all, and no connection ends.
+    """The ids of one symbol, or of all, start over at `first_id`, and no connection ends.
 
-    With `blank` (as when a test exchange is set back) the book begins anew as well; without it
-    only its ids change. No event shows either.
+    With `blank` (as when a test exchange is reset), the book starts over too; without it, only the ids change. No
+    event reports either.
     """
 
     at_s: SeenSeconds
@@ -105,9 +105,9 @@ class IdsReset(MarketFault, frozen=True):
 
 
 class TickSize(SymbolFault, frozen=True):
-    """The tick size becomes `factor` times as large; or, `finer`, it was so and becomes the usual one.
+    """The tick size becomes `factor` times as large; with `finer`, it starts that large and becomes the usual one.
 
-    Orders that were placed before keep their prices.
+    Orders placed before keep their prices.
     """
 
     at_s: Seconds
@@ -118,7 +118,7 @@ class TickSize(SymbolFault, frozen=True):
 class Cap(SymbolFault, frozen=True):
     """Two sizes grow beyond what the exchange can show: 92233720368.54775807, which means "or more".
 
-    With `listed` the list of symbols allows orders beyond what doubles can distinguish.
+    With `listed`, the list of symbols allows orders beyond what doubles can distinguish.
     """
 
     at_s: SeenSeconds
@@ -126,26 +126,25 @@ class Cap(SymbolFault, frozen=True):
 
 
 class Cross(SymbolFault, frozen=True):
-    """A bid is placed above the best ask, all that happens in that slot. Both stay until later orders end that."""
+    """A bid is placed above the best ask, and nothing else happens in that slot. Later orders end the crossing."""
 
     at_s: SeenSeconds
 
 
 class ClockStep(MarketFault, frozen=True):
-    """From a time on the exchange's clock shows `by_s` more, or less; for events and `/time`."""
+    """From `at_s` on, the exchange's clock is `by_s` ahead (below 0: behind), in events and in `/time`."""
 
     at_s: Seconds
     by_s: float
 
 
 class Push(NamedTuple):
-    """What happens to a symbol at the beginning of a slot beyond the usual.
+    """What happens to a symbol at the beginning of a slot, beyond the usual.
 
-    `levels` levels change; or, where `price` is not None, the price is brought to that multiple of
-    its start; or, where `cancels` is not None, nothing happens but that many cancellations. Before
-    that, where `first_id` is not None, ids count anew from there; with `blank` the book begins
-    anew, too. New prices are multiples of `grid` ticks from then on. With `caps` two levels grow
-    beyond all bounds, with `crosses` the best bid is above the best ask.
+    `levels` levels change; or, if `price` is not None, the price moves to that multiple of the start price; or, if
+    `cancels` is not None, nothing happens but that many cancellations. Before that, if `first_id` is not None, ids
+    start over there; with `blank`, the book starts over too. From then on, new prices are multiples of `grid` ticks.
+    With `caps`, two sizes grow beyond all bounds; with `crosses`, the best bid is above the best ask.
     """
 
     levels: int = 0
@@ -164,14 +163,14 @@ _AtATime = TypeVar("_AtATime", Cap, Cross, Huge, IdsReset)
 
 @dataclass(frozen=True)
 class MarketFaults:
-    """All faults of one market. `memory_events` is how far back its books may be asked for."""
+    """All faults of one market. `memory_events` is how many events back a book may be requested."""
 
     faults: tuple[MarketFault, ...] = ()
     memory_events: int = 0
 
     @classmethod
     def of(cls, *faults: Fault) -> Self:
-        """Those of these faults that happen to the market, and its memory for the others."""
+        """Keeps those faults that happen to the market; the others only decide how much it must remember."""
         answers = (fault for fault in faults if isinstance(fault, AnswerFault))
         old = (one for fault in answers for one in fault.outcomes if isinstance(one, Old))
         memory = (max(one.events, ceil(one.seconds * _EVENTS_PER_S) + 1) for one in old)
@@ -189,7 +188,7 @@ class MarketFaults:
                 )
 
     def status(self, symbol: str, now_s: float) -> str:
-        """A symbol's status; DELISTED when it is gone, or not there yet."""
+        """A symbol's status; DELISTED if it is gone, or not listed yet."""
         gone = any(fault.at_s <= now_s for fault in self._of(Delist, symbol))
         if gone or any(now_s < fault.at_s for fault in self._of(NewListing, symbol)):
             return DELISTED
@@ -198,7 +197,7 @@ class MarketFaults:
     def push(self, symbol: str, start_s: float, end_s: float, dice: float = 0.0) -> Push:
         """What happens at the beginning of the slot between these times.
 
-        `dice`, from 0 up to 1, rounds the number of cancellations up or down: on average it is kept.
+        `dice`, in [0, 1), rounds the number of cancellations up or down, so that the rate is right on average.
         """
         slot = symbol, start_s, end_s
         resets = self._within(IdsReset, *slot)
@@ -218,25 +217,25 @@ class MarketFaults:
         return push._replace(levels=sum(one.levels_count for one in self._within(Huge, *slot)))
 
     def grid(self, symbol: str, now_s: float) -> int:
-        """What new prices are multiples of, in the symbol's own ticks."""
+        """New prices are multiples of this, in the symbol's own ticks."""
         sizes = self._of(TickSize, symbol)
         return prod(size.factor for size in sizes if (now_s >= size.at_s) != size.finer)
 
     def described(self, info: SymbolInfo, now_s: float) -> SymbolInfo:
-        """What the list of symbols shows of one."""
+        """A symbol as the list of symbols shows it at this time."""
         if (grid := self.grid(info.symbol, now_s)) > 1:
             info = replace(info, tick_size=f"{Decimal(info.tick_size) * grid:.8f}")
         if any(fault.listed for fault in self._of(Cap, info.symbol)):
-            # The largest order that has been seen on the real exchange.
+            # The largest order size that has been seen on the real exchange.
             info = replace(info, max_quantity="46116860414.00000000")
         return replace(info, status=self.status(info.symbol, now_s))
 
     def listed_later(self) -> list[str]:
-        """The symbols that are not there at first."""
+        """The symbols that are not listed at first."""
         return [fault.symbol for fault in self.faults if isinstance(fault, NewListing)]
 
     def has_not_opened(self, symbol: str, now_s: float) -> bool:
-        """Whether a symbol is listed, and its book is still empty."""
+        """Whether a symbol's book is still empty because the symbol has not opened yet."""
         opens_s = (listing.opens_s for listing in self._of(NewListing, symbol))
         return any(at_s is not None and now_s < at_s for at_s in opens_s)
 
@@ -256,5 +255,5 @@ class MarketFaults:
     def _within(
         self, kind: type[_AtATime], symbol: str, start_s: float, end_s: float
     ) -> list[_AtATime]:
-        """Those of a slot, which is judged by its end."""
+        """The faults of this kind in a slot: after its start, up to and including its end."""
         return [one for one in self._of(kind, symbol) if start_s < one.at_s <= end_s]

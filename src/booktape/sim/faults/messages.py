@@ -35,7 +35,7 @@ class Drop(Fault, frozen=True):
 
 
 class LostMessages(Fault, frozen=True):
-    """Lose `count` consecutive messages of a stream, from one for which the condition holds."""
+    """Lose `count` consecutive messages of a stream, starting at one for which the condition holds."""
 
     when: StreamCondition
     count: Count = 10
@@ -48,11 +48,11 @@ class LostMessages(Fault, frozen=True):
 
 
 class Deaf(Fault, frozen=True):
-    """Subscriptions die: their messages are lost, while the connection and its pings go on.
+    """Subscriptions die: their messages are lost, while the connection and its pings continue.
 
     Only connections that were opened by `opened_by_s` have dead subscriptions (without it: those
     opened by `start_s`, or before the market began); later ones receive everything. So a late
-    `opened_by_s` makes new connections deaf, too, and `start_s` 0 makes them so from their beginning.
+    `opened_by_s` makes new connections deaf too, and with a `start_s` of 0 they are deaf from the start.
     """
 
     when: Messages
@@ -64,7 +64,7 @@ class Deaf(Fault, frozen=True):
 
 
 class Repeat(Fault, frozen=True):
-    """Send a message again: at once, or late, when newer ones have been sent."""
+    """Send a message again: at once, or `after_s` later, when newer ones have been sent."""
 
     when: StreamCondition
     times: Count = 1
@@ -79,9 +79,9 @@ class Repeat(Fault, frozen=True):
 
 
 class Delay(Fault, frozen=True):
-    """Send a message, and so all behind it on its connection, `seconds` (up to + `jitter_s`) late.
+    """Send a message, and so all behind it on its connection, `seconds` late, plus up to `jitter_s`.
 
-    Within a connection the order stays, as TCP keeps it; between connections it does not.
+    Within a connection the order is kept, as TCP does; between connections it is not.
     """
 
     when: StreamCondition
@@ -97,7 +97,7 @@ class Delay(Fault, frozen=True):
 
 
 class Stall(Fault, OfConnections, frozen=True):
-    """No message from `start_s` to `end_s`; then all that was held back at once. Pings go on.
+    """Send no message from `start_s` to `end_s`, then all that were held back at once. Pings continue.
 
     For a stall whose messages are lost, use a `Drop` over the same time.
     """
@@ -136,10 +136,10 @@ _FORMS: Final[tuple[Form, ...]] = ("text", "half", "html", "wrong", "binary", "u
 
 
 class Garbage(Fault, frozen=True):
-    """Send what is no event, before an event or `instead` of it.
+    """Send something that is not an event, before an event or `instead` of it.
 
-    `form`: text that is no JSON, half an event, a page of HTML, JSON that calls itself a depth
-    event and is none, a binary frame, a binary frame of almost-UTF-8; "any" of them by chance.
+    `form`: text that is not JSON, half an event, an HTML page, JSON that claims to be a depth event and is not, a
+    binary frame, a binary frame of almost-UTF-8; "any" picks one of them by chance.
     """
 
     when: StreamCondition

@@ -1,7 +1,7 @@
 """Faults from a TOML script, or from a short text such as `drop=0.01,cut=100msg`.
 
-A script is a list of `[[fault]]` tables. The keys are the parameters of the kind and, where one of those is a
-condition (`when`), of the condition.
+A script is a list of `[[fault]]` tables. A table's keys are the parameters of its kind and, if one of those is a
+condition (`when`), the parameters of the condition.
 """
 
 from __future__ import annotations
@@ -80,16 +80,16 @@ _CONDITIONS: Final[Mapping[object, type[Messages | Attempts]]] = MappingProxyTyp
 """What a parameter `when` of this type is made from."""
 
 SILENT: Final = frozenset({"deaf", "ids-reset"})
-"""Faults that nothing sent afterwards need show: after them a stream looks like a quiet market's."""
+"""Faults that need not show in anything sent afterwards: the stream then looks like that of a quiet market."""
 
 SEEDS_PER_SCRIPT: Final = 1_000
-"""So that each entry has chances of its own, however many others stand before it."""
+"""An entry's seed is the user's seed times this, plus its number: so each entry has chances of its own."""
 
 
 def parse_faults(text: str, seed: int = 0, *, host: Literal[1, 2] = 1) -> Faults:
-    """The faults that a script (a path that ends in .toml), or a short text, has for one host.
+    """The faults that a script (a path that ends in .toml) or a short text gives to one host.
 
-    Raises UsageError, whose sentence names what cannot be read.
+    Raises UsageError that names the part that cannot be read.
     """
     if text.endswith(".toml"):
         return _read_script(Path(text), seed * SEEDS_PER_SCRIPT, host)
@@ -105,7 +105,7 @@ def _read_script(path: Path, seed: int, host: Literal[1, 2]) -> Faults:
     script = read_toml(path)
     entries = script.pop("fault", [])
     if script or not isinstance(entries, list):
-        raise UsageError(f"{path} holds something else than [[fault]] tables.")
+        raise UsageError(f"{path} holds something other than [[fault]] tables.")
     faults = [
         _entry(f"{path}, fault {number}", entry, seed + number)
         for number, entry in enumerate(entries, 1)
@@ -119,7 +119,7 @@ def _entry(where: str, entry: object, seed: int) -> tuple[int | None, Fault]:
     values = dict(entry)
     kind = values.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
-        raise UsageError(f"{where}: kind {kind!r} is none of {', '.join(sorted(KINDS))}.")
+        raise UsageError(f"{where}: kind {kind!r} is not one of {', '.join(sorted(KINDS))}.")
     host = values.pop("host", None)
     try:
         fault = make(KINDS[kind], values, seed)
@@ -137,7 +137,9 @@ def make(kind: Kind, values: Mapping[str, Any], seed: int) -> Fault:
     own, condition = keys_of(kind), condition_of(kind)
     known = own | (keys_of(condition) if condition else set())
     if unknown := values.keys() - known:
-        raise ValueError(f"there is no {min(unknown)!r}; there is: {', '.join(sorted(known))}")
+        raise ValueError(
+            f"there is no key {min(unknown)!r}; the keys are {', '.join(sorted(known))}"
+        )
     values = {"seed": seed, **values}
     if condition is None:
         return kind(**_checked(kind, values))
@@ -145,17 +147,17 @@ def make(kind: Kind, values: Mapping[str, Any], seed: int) -> Fault:
 
 
 def keys_of(kind: Callable[..., object]) -> set[str]:
-    """The parameters of a kind or a condition that a script can give."""
+    """The parameters of a kind or a condition that a script can set."""
     return set(inspect.signature(kind).parameters) - {"when"}
 
 
 def condition_of(kind: Kind) -> type[Messages | Attempts] | None:
-    """What the parameter `when` of this kind is made from, where it has one."""
+    """What the parameter `when` of this kind is made from, if it has one."""
     return _CONDITIONS.get(get_type_hints(kind).get("when"))
 
 
 def _checked(kind: Callable[..., object], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the values that are parameters of this kind, each checked against its type."""
+    """The values that are parameters of this kind, each checked against its type."""
     hints = get_type_hints(kind, include_extras=True)
     checked = {}
     for name, parameter in inspect.signature(kind).parameters.items():
@@ -189,7 +191,7 @@ _NUMBERS: Final = MappingProxyType(
         "cut": ("lifetime", "seconds"),
     }
 )
-"""For each name in a short text that has one number: the kind, and the key of that number."""
+"""For each name in a short text that takes one number: the kind, and the key of that number."""
 
 _MESSAGES: Final = "msg"
 
@@ -219,7 +221,7 @@ def _number(value: str) -> float:
 
 
 def _close_after(count: str, *, is_abrupt: bool) -> Fault:
-    """Each connection's end, after this number of messages."""
+    """Ends each connection after this number of messages."""
     if not (count.isascii() and count.isdecimal() and int(count)):
         raise ValueError(f"{count!r} is not a number of messages")
     return messages.Close(lambda delivery: delivery.number_on_connection == int(count), is_abrupt)
@@ -228,5 +230,5 @@ def _close_after(count: str, *, is_abrupt: bool) -> Fault:
 def _outage(value: str) -> Fault:
     start, dash, end = value.partition("-")
     if not dash:
-        raise ValueError("an outage is two seconds, such as 10-25")
+        raise ValueError("an outage has a start and an end in seconds, such as 10-25")
     return make(connections.Outage, {"start_s": _number(start), "end_s": _number(end)}, 0)

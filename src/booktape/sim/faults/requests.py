@@ -35,7 +35,7 @@ from booktape.sim.faults.base import (
 _BY_PROXIES: Final = frozenset(
     {HTTPStatus.FORBIDDEN, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}
 )
-"""A proxy before the exchange answers with a page, the exchange itself with JSON."""
+"""A proxy in front of the exchange sends these, with a page; the exchange itself answers with JSON."""
 
 _Constant: TypeAlias = Callable[[RequestCondition], AnswerFault]
 
@@ -56,13 +56,13 @@ hang: Final = _always(Hang(), scope="all")
 """Never answer a REST request; never complete a WebSocket handshake."""
 
 html: Final = _always(html_page(HTTPStatus.OK))
-"""A page of HTML with status 200, as in a maintenance."""
+"""An HTML page with status 200, as during maintenance."""
 
 half: Final = _always(Cropped(cut=False))
-"""Half of the true JSON, with a Content-Length that fits it."""
+"""Half of the true JSON, with a Content-Length that matches the half."""
 
 cut_off: Final = _always(Cropped(cut=True))
-"""Half of the true body under a Content-Length for all of it; then the connection ends."""
+"""Half of the true body with a Content-Length for all of it; then the connection ends."""
 
 rest_error: Final = _always(
     error(HTTPStatus.INTERNAL_SERVER_ERROR, UNAVAILABLE, "Simulated failure."),
@@ -71,7 +71,7 @@ rest_error: Final = _always(
     Cropped(cut=False),
     error(HTTPStatus.IM_A_TEAPOT, TOO_FAST, "Simulated limit.", 2),
 )
-"""Something else instead of a REST answer: 500, 503, 429, half a body and 418, in turn."""
+"""Instead of a REST answer: 500, 503, 429, half a body and 418, in turn."""
 
 
 def status(
@@ -90,10 +90,10 @@ def too_fast(
     status: Literal[429, 418] = 429,
     told: Literal["header", "body"] = "header",
 ) -> AnswerFault:
-    """429, or 418, though the budget was kept; a request before the time is over breaks a rule.
+    """429 or 418, although the budget was kept; a request before the time is up breaks a rule.
 
-    `told` says where that time stands: in Retry-After, or in the body alone, as of a ban whose
-    header got lost. Raises ValueError for a 429 in the body, which the exchange never sends.
+    `told` says where that time is given: in Retry-After, or only in the body, as with a ban whose header got lost.
+    Raises ValueError for a 429 with the time in its body, which the exchange never sends.
     """
     if told == "header":
         reply = error(status, TOO_FAST, "Simulated limit.", retry_after_s)
@@ -104,9 +104,9 @@ def too_fast(
 
 
 def firewall(when: RequestCondition, seconds: Positive = 300.0) -> AnswerFault:
-    """403 and a page, for `seconds`: the address is shut out, and each attempt meanwhile prolongs it.
+    """403 and a page for `seconds`: the address is shut out, and each attempt in that time restarts it.
 
-    Five minutes on the real exchange. It is for requests and handshakes alike.
+    The real exchange shuts an address out for five minutes. This holds for requests and handshakes alike.
     """
     return AnswerFault(when, (html_page(HTTPStatus.FORBIDDEN, seconds),), "all")
 
@@ -117,9 +117,9 @@ def slow(when: RequestCondition, seconds: Positive) -> AnswerFault:
 
 
 def stale(when: RequestCondition, seconds: Seconds = 0.0, events: Number = 0) -> AnswerFault:
-    """A snapshot from `seconds`, or `events`, ago; the older of the two.
+    """A snapshot from `seconds` ago, or from `events` events ago, whichever is older.
 
-    No more is remembered than since the exchange began. Raises ValueError for a present one.
+    Nothing from before the exchange began is remembered. Raises ValueError if both are 0.
     """
     if not seconds and not events:
         raise ValueError("it needs `seconds` or `events`")

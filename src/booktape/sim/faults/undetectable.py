@@ -1,8 +1,8 @@
-"""Undetectable faults: what is sent is well-formed, its ids chain, and it is wrong.
+"""Undetectable faults: messages that are well-formed, whose ids chain, and that are wrong.
 
-The market's books stay true, so a test can compare with them what a client makes of such messages:
-that is what audits and witnesses have to find. All connections get the same, whatever their
-number; `first` and `last` count what the exchange made, hidden events included.
+The market's books stay true, so a test can compare them with the books that a client makes of such messages: audits
+and witnesses have to find the difference. All connections get the same messages, however many there are; `first` and
+`last` count the messages that the exchange made, hidden events included.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from booktape.sim.messages import MarketMessage, Message, event_message
 Wrong: TypeAlias = Literal["size", "missing"]
 _EVEN: Final = 0.5
 _SIZE_ERROR: Final = 1.0
-"""Added to a size: a multiple of every symbol's step, and never hidden by another error."""
+"""Added to a size: a multiple of every symbol's step, and never cancelled out by another error."""
 
 
 class UndetectableFault(Fault, frozen=True):
@@ -52,14 +52,14 @@ class Hide(UndetectableFault, frozen=True):
 class WrongEvent(UndetectableFault, frozen=True):
     """One level of an event has a wrong size, or is missing from it; the seed decides which one.
 
-    A deletion's wrong size is a level that is not there. An event of one level stays, empty.
+    A deletion with a wrong size shows a level that does not exist. An event whose only level is missing is sent empty.
     """
 
     wrong: Wrong = "size"
     seed: int = 0
 
     def changed(self, event: DepthEvent, number: int) -> DepthEvent:
-        """The event, one level of it wrong."""
+        """The event with one level wrong."""
         dice = chance(self.seed, "forge", event.symbol, number)
         place = int(dice * (len(event.bids) + len(event.asks)))
         if place < len(event.bids):
@@ -68,16 +68,16 @@ class WrongEvent(UndetectableFault, frozen=True):
 
 
 class StaleWitness(UndetectableFault, frozen=True):
-    """A witness, or a stream of trades, repeats its content of `messages` messages ago, once there were as many.
+    """A witness, or a stream of trades, repeats its content of `messages` messages ago, once it has sent that many.
 
-    That is true and late, by the id it names; with `relabelled` it names the present one.
+    By the id that it names, such content is true but late; with `relabelled`, it names the current id.
     """
 
     messages: Count = 1
     relabelled: bool = False
 
     def changed(self, now: MarketMessage, past: Sequence[MarketMessage]) -> MarketMessage:
-        """The old message, perhaps under the present id."""
+        """The old message, perhaps with the current id."""
         if len(past) < self.messages:
             return now
         old = past[-self.messages]
@@ -98,7 +98,7 @@ def wrong_snapshot(
 ) -> AnswerFault:
     """One level of a snapshot has a wrong size, or is missing from it.
 
-    `place` counts from the best level, 0; without it, and for the side, the seed decides.
+    `place` counts from the best level, 0. The seed decides `side` and `place` if they are not given.
     """
 
     def alter(true: DepthSnapshot) -> DepthSnapshot:
@@ -112,7 +112,7 @@ def wrong_snapshot(
 
 
 def _with_error(levels: list[Level], place: int, wrong: Wrong) -> list[Level]:
-    """The same, but for one level; as it was, where there is none at that place."""
+    """The same levels with one of them wrong; unchanged if there is none at that place."""
     if place >= len(levels):
         return levels
     price, size = levels[place]
@@ -132,7 +132,7 @@ class MessageChanger:
         self._counts: Counter[str] = Counter()
 
     def changed(self, messages: Sequence[Message], now_s: float) -> Sequence[Message]:
-        """What is sent in the place of these."""
+        """What is sent instead of these messages."""
         if not self._faults:
             return messages
         sent: list[Message] = []
@@ -164,7 +164,7 @@ class MessageChanger:
     def _changed_event(
         self, message: Message, event: DepthEvent, faults: list[UndetectableFault], number: int
     ) -> Message:
-        """The event with all its errors; the message itself, if it has none."""
+        """The event with all its errors; the message itself if it gets none."""
         first_id = self._hidden_from.pop(event.symbol, event.first_id)
         changed = event if first_id == event.first_id else replace(event, first_id=first_id)
         for fault in faults:

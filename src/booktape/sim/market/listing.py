@@ -2,9 +2,9 @@
 
 The profiles were fitted to recordings of the real exchange: ids per event, events per second, share
 of prices touched again within one event. A whole exchange of 1,400 symbols (`spot`) has a few liquid
-ones and a long tail of quiet ones. What one is like follows from its rank; how fast that falls off is an
-assumption, chosen so that the whole makes about 2,500 events a second, as a quiet minute of the real
-exchange does, and that books have from some dozens to 8,000 levels a side.
+symbols and a long tail of quiet ones. A symbol's profile follows from its rank. How fast activity falls off with rank
+is an assumption: it was chosen so that the whole exchange makes about 2,500 events a second, as in a quiet minute of
+the real one, and so that books have from a few dozen to 8,000 levels a side.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Listing:
     start_ticks: int
 
     def info(self) -> SymbolInfo:
-        """As `exchangeInfo` shows it."""
+        """The symbol as `exchangeInfo` shows it."""
         return SymbolInfo(
             self.symbol,
             tick_size=text(self.tick_e8),
@@ -104,9 +104,9 @@ LISTED: Final = (
 
 
 def listing(symbol: str) -> Listing:
-    """Any name is listed. BTCUSDT and ETHUSDT are liquid, other …USDT mid, the rest illiquid.
+    """Any name has a listing. BTCUSDT and ETHUSDT are liquid, other …USDT mid, the rest illiquid.
 
-    Steps and price of the others follow from the name's checksum: always the same, all plausible.
+    For all but those two, steps and price follow from the name's checksum: always the same, and plausible.
     """
     if symbol in _KNOWN:
         return _KNOWN[symbol]
@@ -140,24 +140,24 @@ _QUOTES: Final = {
     "BNB": (50, 250),
     "EUR": (40, 200),
 }
-"""How many symbols are traded against each, and how many ranks behind the same base's USDT."""
+"""How many symbols trade against each quote asset, and how many ranks they are behind the same base's USDT symbol."""
 
 _LEVELS_LEAST: Final = 40
 _TICKS_PER_LEVEL: Final = 100
-"""How many prices there are at least for each level that a side starts with: else books would be solid."""
+"""The least number of prices for each level that a side starts with; with fewer, books would have no empty prices."""
 
 
 def spot(count: int = SYMBOLS_MAX) -> tuple[Listing, ...]:
-    """`count` symbols, the busiest first; a few of them are as mixed as all of them."""
+    """`count` symbols, the busiest first; a few are as mixed as all of them."""
     if not 1 <= count <= SYMBOLS_MAX:
-        raise ValueError(f"an exchange has 1 to {SYMBOLS_MAX} symbols, and not {count}")
+        raise ValueError(f"an exchange has 1 to {SYMBOLS_MAX} symbols, not {count}")
     names = _names()
     ranks = (number * SYMBOLS_MAX // count for number in range(count))
     return tuple(_listing(names[rank], rank) for rank in ranks)
 
 
 def _names() -> list[str]:
-    """All symbols, the busiest first. Those of a quote asset are the busiest coins; none is against itself."""
+    """All symbols, the busiest first. The busiest coins trade against each quote asset, but none against itself."""
     ranked = []
     for quote, (count, behind) in _QUOTES.items():
         invented = (f"C{number:03d}" for number in range(count))
@@ -176,7 +176,7 @@ def _listing(symbol: str, rank: int) -> Listing:
 
 
 def _profile(rank: int, size: float) -> Profile:
-    """Between LIQUID at rank 0 and ILLIQUID, which is half reached at different ranks."""
+    """Between LIQUID at rank 0 and ILLIQUID; each property is halfway between them at a rank of its own."""
     busy, deep = 1 / (1 + rank / 15), 1 / (1 + rank / 12)
 
     def between(low: float, high: float) -> float:

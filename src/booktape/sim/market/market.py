@@ -1,11 +1,11 @@
-"""The seeded market: several symbols in step, 100 ms of exchange time a slot.
+"""The seeded market: several symbols that advance together, in slots of 100 ms of exchange time.
 
 Pure: no clock and no I/O. A slot's updates carry consecutive ids, one level change each; the
 slot's event coalesces them. A snapshot taken within a slot shows the updates made so far, so its
 `lastUpdateId` usually falls inside the next event, as on the real exchange.
 
-A symbol begins to trade once a client subscribes to it (see `want`). Of many new symbols some begin in
-each slot: making books takes time, and a market of 1,400 would be late for seconds.
+A symbol begins to trade once a client subscribes to it (see `want`). Many new symbols begin a few in each
+slot: making books takes time, and a market of 1,400 would otherwise be seconds late.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from booktape.wire.exchange_info import SymbolInfo
 SLOT_MS: Final = 100
 
 NOT_OPENED: Final = -1
-"""The id of the empty book of a symbol that is listed and has not opened."""
+"""The id of the empty book of a symbol that is listed but has not opened."""
 
 BEGIN_LEVELS: Final = 20_000
 """Once this many levels a side have been made in a slot, further symbols wait for the next."""
@@ -37,9 +37,9 @@ BEGIN_LEVELS: Final = 20_000
 class Market:
     """A source of invented events. The same symbols and seed give the same bytes.
 
-    A symbol is a name (see `listing`) or a listing of one's own. `levels` a side replaces each
-    symbol's own number (small books make fast tests); after `slots` slots the market stays quiet.
-    It is not `patient`: a slow client is cut, and not waited for.
+    A symbol is a name (see `listing`) or your own listing. `levels` replaces each symbol's own number of
+    levels a side (small books make fast tests); after `slots` slots the market stays quiet.
+    The market is not `patient`: it cuts a slow client off instead of waiting for it.
     """
 
     patient = False
@@ -67,18 +67,21 @@ class Market:
         self.slot = 0
 
     def symbols(self) -> list[SymbolInfo]:
-        """What `exchangeInfo` lists now, but for faults; the names stay the same."""
+        """What `exchangeInfo` lists now, apart from faults; the names stay the same."""
         return self._infos
 
     def start(self, time_us: int) -> None:
         """The exchange's clock shows `time_us` at second 0. Called once, before `advance`.
 
-        Slot k ends at `time_us` + k x 100 ms; `time_us` is moved back to the 100 ms grid.
+        Slot k ends at `time_us` + k x 100 ms, with `time_us` rounded down to 100 ms.
         """
         self._start_us = time_us - time_us % (SLOT_MS * 1_000)
 
     def apply_faults(self, faults: MarketFaults) -> None:
-        """Let these happen. Called once, before `start`. Raises UsageError for one of a symbol that is not listed."""
+        """Let these faults happen. Called once, before `start`.
+
+        Raises UsageError for a fault of a symbol that is not listed.
+        """
         for symbol in faults.listed_later():
             self._listings.setdefault(symbol, listing(symbol))
         self._infos = [one.info() for one in self._listings.values()]
@@ -86,17 +89,17 @@ class Market:
         self._faults = faults
 
     def want(self, streams: Collection[str]) -> None:
-        """From now on send those of these streams that are witnesses or trades.
+        """From now on send the witnesses and trades among these streams.
 
-        A symbol without a subscribed stream and without a requested book stands still; until this
-        is called, all symbols trade, and no witness is sent.
+        A symbol stands still as long as none of its streams is subscribed to and its book has not been requested. Until
+        this is called, all symbols trade, and no witness is sent.
         """
         self._streams, self._wanted = streams, {one.partition("@")[0] for one in streams}
         for market in self._markets.values():
             market.watched = streams
 
     def due_s(self) -> float | None:
-        """Seconds from the start until the next `advance`: the end of the slot. None when nothing more will come."""
+        """Seconds from the start until the next `advance`: the end of the slot. None if nothing more will come."""
         if self._slots is not None and self.slot >= self._slots:
             return None
         return self._end_s()
@@ -105,7 +108,7 @@ class Market:
         return (self.slot + 1) * SLOT_MS / 1_000
 
     def advance(self) -> list[MarketMessage]:
-        """Do what is due, and return what is to be sent: the slot's events of all symbols that trade."""
+        """Do what is due, and return what is to be sent: the slot's messages of all symbols that trade."""
         self._begin_wanted()
         now_s = self._end_s()
         self.slot += 1
@@ -119,7 +122,7 @@ class Market:
         return messages
 
     def _begin_wanted(self) -> None:
-        """Make some of the books that are wanted and not there."""
+        """Make some of the books that are wanted and do not exist yet."""
         made = 0
         for symbol in self._listings:
             is_wanted = self._wanted is None or symbol.lower() in self._wanted
@@ -127,7 +130,7 @@ class Market:
                 made += len(self._market(symbol).bids.lots)
 
     def _close(self, market: SymbolMarket, now_s: float, time_us: int) -> list[MarketMessage]:
-        """The slot's messages, unless the symbol is halted so that no market data shows."""
+        """The slot's messages; none while the symbol's status allows no market data."""
         messages = market.close_slot(time_us)
         shows_none = self._faults.status(market.listing.symbol, now_s) in NO_MARKET_DATA
         return [] if shows_none else messages
@@ -140,7 +143,7 @@ class Market:
             market.push(self._faults.push(symbol, begin_s, self._end_s(), dice))
 
     def _market(self, symbol: str) -> SymbolMarket:
-        """The symbol's market, which begins now unless it has begun."""
+        """The symbol's market; it begins now if it has not begun yet."""
         if symbol not in self._markets:
             market = self._markets[symbol] = self._new_symbol_market(symbol)
             market.watched = self._streams
@@ -152,14 +155,14 @@ class Market:
         return SymbolMarket(self._listings[symbol], self._seed, self._levels, self._faults)
 
     def _can_change(self, symbol: str, now_s: float) -> bool:
-        """Whether anything can happen in its book: orders can be cancelled while it is halted."""
+        """Whether anything can happen in the symbol's book: orders can be cancelled even while it is halted."""
         gone = self._faults.status(symbol, now_s) == DELISTED
         return not gone and not self._faults.has_not_opened(symbol, now_s)
 
     def depth(self, symbol: str, limit: int, fraction: float, old: Old | None = None, /) -> bytes:
-        """The body of a `/depth` answer as of `fraction` (0 to 1) of the current slot, or of an old one.
+        """The body of a `/depth` answer: the book as of `fraction` (0 to 1) of the current slot, or an old one.
 
-        That is at most as old as `apply_faults` allowed for.
+        An old book is at most as old as the faults given to `apply_faults` need.
         """
         if self._faults.has_not_opened(symbol, self._end_s()):
             return encode_depth(DepthSnapshot(symbol, limit, NOT_OPENED, [], []))
@@ -176,7 +179,7 @@ class Market:
             market.run_part(fraction)
 
     def top(self, symbol: str, fraction: float, /) -> BookTicker:
-        """The best levels of `depth`. A request for them does not make a symbol trade."""
+        """The best levels of that book. Requesting them does not make a symbol trade."""
         if self._faults.has_not_opened(symbol, self._end_s()):
             return BookTicker(symbol, NOT_OPENED, None, None)
         if market := self._markets.get(symbol):
@@ -187,10 +190,10 @@ class Market:
         return self._first_tops[symbol]
 
     def trades(self, symbol: str, /) -> list[Trade]:
-        """The trades that are kept, the oldest first, each once."""
+        """The trades that are kept, oldest first, each once."""
         market = self._markets.get(symbol)
         return list(market.trades) if market else []
 
     def holds(self, _symbol: str, /) -> bool:
-        """Whether a request that found no book should wait until there is one: there always is one."""
+        """Whether a request that found no book should wait for one: never, because there always is one."""
         return False

@@ -1,8 +1,8 @@
-"""The orders of one symbol: which single level changes next, by seeded chance.
+"""The orders of one symbol: which single level changes next, at random from a seed.
 
-Pure: the same generator, called in the same order, gives the same changes for ever.
+Pure: the same generator, called in the same order, always gives the same changes.
 
-Weaknesses: sides never run empty, cancellations come in no bursts, and the price wanders round its
+Weaknesses: sides never run empty, cancellations do not come in bursts, and the price wanders around its
 anchor, which only a scripted fall moves.
 """
 
@@ -46,7 +46,7 @@ class Ladder:
         return self.prices[-1 if self.behind < 0 else 0]
 
     def put(self, ticks: int, lots: int) -> None:
-        """Set the absolute size of one price; 0 deletes, also what is not there."""
+        """Set the absolute size of one price; 0 deletes the level, if there is one."""
         if not lots:
             if self.lots.pop(ticks, 0):
                 del self.prices[bisect_left(self.prices, ticks)]
@@ -56,18 +56,18 @@ class Ladder:
         self.lots[ticks] = lots
 
     def nearest(self, ticks: int) -> int:
-        """The price with a level that is closest to this one, the lower of two."""
+        """The closest price that has a level; the lower one if two are equally close."""
         at = bisect_left(self.prices, ticks)
         below_and_above = self.prices[max(at - 1, 0) : at + 1]
         return min(below_and_above, key=lambda price: abs(price - ticks))
 
     def on_grid(self, ticks: int, grid: int) -> int:
-        """The nearest multiple of `grid` from here on, away from the touch; the same where none is."""
+        """The first multiple of `grid` from this price on, away from the touch; this price if there is none."""
         steps = ticks // grid if self.behind < 0 else -(-ticks // grid)
         return steps * grid or ticks
 
     def free(self, ticks: int, grid: int = 1) -> int | None:
-        """The first price without a level from here on, away from the touch, in steps of `grid`."""
+        """The first price without a level from this one on, away from the touch, in steps of `grid`; None below 1."""
         while ticks in self.lots:
             ticks += self.behind * grid
         return ticks if ticks > 0 else None
@@ -94,7 +94,7 @@ Place: TypeAlias = tuple[bool, int]
 class OrderFlow:
     """Fills two sides with `target` levels each, and then decides what changes in them.
 
-    New prices are multiples of `grid` ticks; when it changes, levels that are there stay.
+    New prices are multiples of `grid` ticks; when `grid` changes, existing levels stay.
     """
 
     def __init__(self, listing: Listing, rng: Random, target: int, grid: int = 1) -> None:
@@ -108,10 +108,10 @@ class OrderFlow:
         self._fill(self.asks, listing.start_ticks + 1)
 
     def change(self, touched: Sequence[Place]) -> Change:
-        """The next usual change; `touched` is what this slot has changed already."""
+        """The next ordinary change; `touched` is what this slot has already changed."""
         rng = self._rng
         if touched and rng.random() < self._listing.profile.again:
-            # What is there changes, what is gone stays gone.
+            # A level that exists changes; one that is gone stays gone.
             is_bid, ticks = touched[int(rng.random() * len(touched))]
             ladder = self.bids if is_bid else self.asks
             return ladder, ticks, self._size() if ticks in ladder.lots else 0
@@ -129,17 +129,17 @@ class OrderFlow:
         return self._operate(ladder, bps)
 
     def surge(self, levels: int) -> Iterator[Change]:
-        """`levels` prices behind the touch, on either side in turn; no price comes twice.
+        """Changes at `levels` prices behind the touch, on the two sides in turn; no price occurs twice.
 
-        Most of them are deletes of what is not there, as on the real exchange; else the book would
-        not soon return to its shape.
+        Most of them delete levels that do not exist, as on the real exchange; otherwise the book would take long to
+        return to its shape.
         """
         for left in range(levels, 0, -1):
             behind = 1 + left // 2
             ladder = self.bids if left % 2 else self.asks
             ticks = self._behind(ladder, behind)
             if ticks <= 0:
-                # Below there is no price left: go on above all that the asks will reach.
+                # No price is left below: continue above all that the asks will reach.
                 ladder, ticks = self.asks, self._behind(self.asks, levels + behind)
             is_change = ticks in ladder.lots or self._rng.random() < _SURGE_INSERTS
             yield ladder, ticks, self._size() if is_change else 0
@@ -158,7 +158,7 @@ class OrderFlow:
         yield self.bids, self.asks.best + self.grid, self._size()
 
     def cancels(self, count: int) -> Iterator[Change]:
-        """`count` levels, anywhere, shrink or go; no price comes twice, and no side runs empty."""
+        """`count` levels, anywhere, shrink or disappear; no price occurs twice, and no side runs empty."""
         seen: set[Place] = set()
         left = {ladder.behind: len(ladder.prices) for ladder in (self.bids, self.asks)}
         most = sum(left.values()) - 2
@@ -168,7 +168,7 @@ class OrderFlow:
             place = ladder.behind < 0, ticks
             if place in seen:
                 continue
-            # What is left of a capped size is a usual one: doubles hold nothing in between.
+            # A capped size shrinks to an ordinary one: doubles cannot distinguish the sizes in between.
             lots = int(self._rng.random() * min(ladder.lots[ticks], _LOTS_MAX))
             if left[ladder.behind] == 1 and not lots:
                 # The last level of a side stays.
@@ -179,7 +179,7 @@ class OrderFlow:
             yield ladder, ticks, lots
 
     def empty(self) -> list[Change]:
-        """Take everything out; what would put it back, the best levels first."""
+        """Remove all levels, and return the changes that would put them back, best levels first."""
         sides = (
             [(side, ticks, lots) for ticks, lots in side.best_first()]
             for side in (self.bids, self.asks)
@@ -190,10 +190,10 @@ class OrderFlow:
         return changes
 
     def take_to(self, price_ticks: int) -> Iterator[Change]:
-        """Bring the best bid down, or the best ask up, to a price, where orders then stay.
+        """Bring the best bid down, or the best ask up, to a price, which is then the anchor.
 
-        Orders in the way go, best first, and both sides quote anew around the price. Orders
-        farther away stay as old as they are.
+        Orders in the way disappear, best first, and both sides quote again around the price. Orders
+        farther away stay, however old.
         """
         price_ticks = max(self.grid, price_ticks - price_ticks % self.grid)
         self._anchor_ticks = price_ticks
@@ -205,7 +205,7 @@ class OrderFlow:
         else:
             return
         gone = losing.ahead_of(end)
-        # First, so that the side is never empty.
+        # This comes first, so that the side is never empty.
         yield losing, end, self._size()
         for ticks in gone:
             yield losing, ticks, 0
@@ -235,9 +235,9 @@ class OrderFlow:
     # ── chance ──────────────────────────────────────────────────────────────────────────────
 
     def _ahead(self) -> Change:
-        """Improve the touch; where there is no room, take the best level of the other side.
+        """Improve the touch; if there is no room, take the best level of the other side.
 
-        The farther the price is from its anchor, the likelier it turns back.
+        The farther the price is from its anchor, the more likely it turns back.
         """
         away = self.bids.best / self._anchor_ticks - 1
         is_bid = self._rng.random() < min(max(0.5 - 2 * away, 0.05), 0.95)
@@ -268,9 +268,9 @@ class OrderFlow:
         return ladder, nearest, ladder.lots[nearest]
 
     def _room(self, ladder: Ladder, bps: float, distance: int, to_nearest: int) -> float:
-        """The share of inserts among inserts and deletes, which keeps the book in its shape.
+        """The share of inserts among inserts and deletes that keeps the book in its shape.
 
-        More where the nearest level is farther than the shape says, and while the side is short.
+        It is larger where the nearest level is farther away than the shape says, and while the side has too few levels.
         """
         z = log(bps / self._listing.profile.depth_bps) / _START_SD
         levels_per_e_fold = _DENSITY * self._target * exp(-z * z / 2)

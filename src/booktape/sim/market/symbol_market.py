@@ -1,14 +1,14 @@
 """One symbol's market: a seeded sequence of single level changes, each with its own update id.
 
-Pure: the same listing and seed give the same changes for ever, whatever snapshots are made meanwhile. So a
-test can restore the book of any update id, in the middle of an event too. `order_flow` decides what changes.
+Pure: the same listing and seed always give the same changes, whatever snapshots are made in between. So a
+test can restore the book of any update id, even in the middle of an event. `order_flow` decides what changes.
 
 A slot's witnesses come right before its depth event, as on the real exchange: partial depth with the
 event's last id, and a ticker for each update that changed the touch, with that update's own id.
 
-**Trades.** When the best level of a side loses size, that is a trade in half of the cases, and a cancelled order in the
-others. Chance has a source of its own for that, so the book is the same with trades and without. What is planned (a
-book's opening, and what faults push into a slot) is never a trade.
+**Trades.** When the best level of a side loses size, half of the time that is a trade, and otherwise a cancelled order.
+A random generator of its own decides, so the book is the same with trades and without. Planned changes (a book's
+opening, and what faults push into a slot) are never trades.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class _Past(NamedTuple):
 
 
 class SymbolMarket:
-    """The market of one symbol, moved one slot at a time, or one update at a time.
+    """The market of one symbol, advanced one slot at a time, or one update at a time.
 
-    `levels` a side replaces the listing's own number. Of `faults` it asks what new prices are multiples of at the
-    beginning, whether the book begins empty (then it gets all its levels in its first slot), and how many events it must
-    remember; what happens later comes by `push`. `slot` counts from 1. Depth events are always made; witnesses and
-    trades only for the streams that `watched` names, which may name those of other symbols, too.
+    `levels` replaces the listing's own number of levels a side. `faults` decides the grid of prices at the beginning,
+    whether the book begins empty (then it gets all its levels in its first slot), and how many events the market must
+    remember; later faults come through `push`. `slot` counts from 1. Depth events are always made; witnesses and trades
+    only for the streams in `watched`, which may also hold streams of other symbols.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class SymbolMarket:
         self._flow = OrderFlow(self.listing, self._rng, self._target, grid)
         self.bids, self.asks = self._flow.bids, self._flow.asks
 
-    # ── moving on ───────────────────────────────────────────────────────────────────────────
+    # ── advancing ───────────────────────────────────────────────────────────────────────────
 
     @property
     def updates_left(self) -> int:
@@ -91,7 +91,7 @@ class SymbolMarket:
         return self.first_id - 1 + self._count - self.update_id
 
     def step(self) -> None:
-        """Make the next single update, in whatever slot it falls."""
+        """Make the next single update, whichever slot it falls in."""
         while not self.updates_left:
             self.open_slot()
         if self._planned:
@@ -111,20 +111,20 @@ class SymbolMarket:
             self._tickers.append((self.update_id, *self._best()))
 
     def _trade(self, ladder: Ladder, ticks: int, lots: int) -> None:
-        """Note the trade that this change is, if it is one."""
+        """Note this change as a trade, if it is one."""
         before = ladder.lots.get(ticks, 0)
         takes = lots < before < CAPPED_LOTS and ticks == ladder.best
         if takes and self._trade_rng.random() < _TRADED:
             self._traded.append((ladder.behind < 0, ticks, before - lots))
 
     def run_part(self, fraction: float) -> None:
-        """Make the updates of the first `fraction` of this slot, unless they are made already."""
+        """Make the updates of the first `fraction` of this slot that have not been made yet."""
         until = self.first_id - 1 + int(fraction * self._count)
         while self.update_id < until:
             self.step()
 
     def close_slot(self, time_us: int) -> list[MarketMessage]:
-        """Make the slot's remaining updates; its messages, the event last; [] when nothing happened in it."""
+        """Make the slot's remaining updates. Returns its messages, the event last; [] if nothing happened in it."""
         self.run_part(1)
         trades, messages = self._number_trades(time_us), list[MarketMessage]()
         self.trades += trades
@@ -132,7 +132,7 @@ class SymbolMarket:
             if self._trade_stream in self.watched:
                 messages += [MarketMessage(self._trade_stream, trade) for trade in trades]
             messages += self._witnesses()
-            # One event of the whole slot: the last size of each price.
+            # One event for the whole slot: the last size of each price.
             bids, asks = self._best_first(self._event)
             ids = self.first_id, self.update_id
             messages.append(
@@ -143,10 +143,10 @@ class SymbolMarket:
         return messages
 
     def push(self, push: Push) -> None:
-        """Let this happen before all else in the slot just opened."""
+        """Let this happen before anything else in the slot just opened."""
         if push.first_id is not None:
             self.first_id, self.update_id = push.first_id, push.first_id - 1
-            # Older books do not lead to the present one.
+            # No older book can be restored across the reset.
             self._past.clear()
             self._next_trade_id = push.first_id
             self.trades.clear()
@@ -155,7 +155,7 @@ class SymbolMarket:
         flow = self._flow
         flow.grid = push.grid
         if push.cancels is not None or push.crosses:
-            # Nothing else happens in this slot: an order after it might end the crossing at once.
+            # Nothing else happens in this slot: a later order might end the crossing at once.
             self._count = 0
             self._planned += flow.cross() if push.cancels is None else flow.cancels(push.cancels)
         else:
@@ -168,7 +168,7 @@ class SymbolMarket:
         self._count += len(self._planned)
 
     def open_slot(self) -> None:
-        """Begin the next slot. Updates of this one that are not made are left out."""
+        """Begin the next slot. Updates of the current one that have not been made are left out."""
         profile, rng = self.listing.profile, self._rng
         self.slot += 1
         self.first_id = self.update_id + 1
@@ -190,7 +190,7 @@ class SymbolMarket:
             self._count = len(self._planned)
 
     def _number_trades(self, end_us: int) -> list[Trade]:
-        """The slot's trades, spread over it. A trade on the bid side is one whose buyer was the maker."""
+        """The slot's trades, numbered and spread over its time. In a trade on the bid side, the buyer was the maker."""
         symbol, found = self.listing.symbol, []
         for number, (is_bid, ticks, lots) in enumerate(self._traded, 1):
             time_us = end_us - _SLOT_US + number * _SLOT_US // (len(self._traded) + 1)
@@ -200,7 +200,7 @@ class SymbolMarket:
         return found
 
     def _witnesses(self) -> list[MarketMessage]:
-        """The messages of a slot whose updates are all made, and which is not closed."""
+        """The witnesses of a slot whose updates have all been made, and which is not closed yet."""
         symbol, found = self.listing.symbol, []
         for levels, stream in self._partial_streams.items():
             if stream in self.watched:
@@ -213,7 +213,7 @@ class SymbolMarket:
                 found.append(MarketMessage(self._ticker_stream, ticker))
         return found
 
-    # ── what is there ───────────────────────────────────────────────────────────────────────
+    # ── the book, now and earlier ───────────────────────────────────────────────────────────
 
     def levels(self, limit: int) -> tuple[list[Level], list[Level]]:
         """The best levels of each side, as doubles."""
@@ -228,7 +228,7 @@ class SymbolMarket:
     def old_book(self, limit: int, events: int, slots: float) -> DepthSnapshot:
         """The book before the last `events` events, and before all of the last `slots` slots.
 
-        Where that is longer ago than it remembers, the oldest one that it can restore.
+        If the market does not remember that far back: the oldest book that it can restore.
         """
         lots = {(True, ticks): size for ticks, size in self.bids.lots.items()}
         lots |= {(False, ticks): size for ticks, size in self.asks.lots.items()}

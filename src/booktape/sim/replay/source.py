@@ -1,14 +1,14 @@
 """Plays a recording as an exchange: what was received is sent again, byte for byte, in order.
 
 Stream messages go to the subscribers of their stream. A request for a snapshot waits until the
-recording has come to the symbol's first book; a recorded answer is given byte for byte while
+recording has reached the symbol's first book; a recorded answer is given byte for byte as long as
 nothing newer has been sent. All other answers come from the book that follows from the recording
-so far. While that is not known (the recording has a gap, or its ids do not chain), the answer is 503
-until the recording holds a snapshot again.
+so far. While that book is not known (the recording has a gap, or its ids do not chain), the answer
+is 503, until the recording has a snapshot again.
 
-Weaknesses: a recorded book is known to the limit of its request; a client that asks for more gets
-the known levels, and takes them for the whole side: replay with the recorded `--depth`. Of several
-recorded connections an event is sent once. Recorded garbage is not sent.
+Weaknesses: a recorded book is known only up to the limit of its request; a client that asks for more gets
+the known levels and takes them for the whole side, so a recorder of a replay should use the recorded `--depth`.
+An event that several connections recorded is sent once. Recorded garbage is not sent.
 """
 
 from __future__ import annotations
@@ -53,9 +53,8 @@ from booktape.wire.exchange_info import SymbolInfo
 class ReplaySource:
     """A source made of a capture, a tape or an archive, from its beginning or from `start_us`.
 
-    Raises UsageError when there is none at `path`, or nothing from `start_us` on; DamagedArchive where
-    nothing of it can be played. A tape that is damaged further on ends there, as if its recorder had
-    been killed; `on_damage` is called.
+    Raises UsageError if there is none at `path`, or nothing from `start_us` on; DamagedArchive if none of it can be
+    played. A tape that is damaged further on ends there, as if its recorder had been killed, and `on_damage` is called.
     """
 
     patient = True
@@ -71,7 +70,7 @@ class ReplaySource:
         records = self._recording.records()
         ahead: list[Played] = []
         for played in records:
-            # What a tape tells of its symbols stands before its messages; clients ask for it first of all.
+            # A tape describes its symbols before its first message, and clients ask for that description first.
             ahead.append(played)
             self._note_symbol(played.record)
             if isinstance(played.record, StreamMessage | DepthAnswer):
@@ -126,7 +125,7 @@ class ReplaySource:
             with errors_as_damage("the tape"):
                 self._feed_books(played)
         except DamagedTape as error:
-            # Its last books stay; what follows on it is not played.
+            # The tape's last books stay; the rest of it is not played.
             self._stopped.add(played.tape)
             self._recording.report(played.tape, error)
             return []
@@ -139,8 +138,8 @@ class ReplaySource:
     ) -> bytes | None:
         """The recorded answer, or one that follows from the recording so far; None without a book.
 
-        A recording has no state between its records, whatever the fraction, and `apply_faults`
-        allows no fault that needs an old one.
+        The fraction makes no difference, because a recording has no state between its records; and `apply_faults`
+        allows no fault that needs an old book.
         """
         if answer := self._answers.get(symbol):
             payload, snapshot = answer
@@ -160,20 +159,20 @@ class ReplaySource:
         return BookTicker(symbol, sync.update_id, sync.book.bids.best(), sync.book.asks.best())
 
     def trades(self, symbol: str, /) -> list[Trade]:
-        """Those that were sent so far."""
+        """The trades that were sent so far, in order of their ids."""
         return [trade for _, trade in sorted(self._trades[symbol].items())]
 
     def holds(self, symbol: str) -> bool:
-        """Until its first book. After a loss a client gets an error, rather than waits."""
+        """Whether a request waits: it does until the symbol's first book. After a loss it gets an error instead."""
         return symbol not in self._had_book
 
     # ── one record ───────────────────────────────────────────────────────────────────────────
 
     def _feed_books(self, played: Played) -> None:
-        """Feed the books. A tape stands alone, so each begins with none.
+        """Feed the books. A tape can be read alone, so each tape begins with no books.
 
-        What a recorder lost by stopping counts only when another one goes on after it: at the end
-        of all, the last books stay as they are.
+        A recorder loses its books when it stops, but here they go only when another tape continues its tape: at the end
+        of the recording, the last books stay as they are.
         """
         record = played.record
         if isinstance(record, SegmentStart):
@@ -195,14 +194,14 @@ class ReplaySource:
             self._infos[record.symbol] = info
 
     def _live(self, symbol: str) -> SymbolSync | None:
-        """A symbol whose book is known; it is one worker's."""
+        """The symbol's state machine if its book is known; only one worker records the symbol."""
         syncs = (books.syncs.get(symbol) for books in self._books.values())
         return next((sync for sync in syncs if sync and sync.state is State.LIVE), None)
 
     def _keep_answer(self, record: DepthAnswer) -> None:
-        """Have the recorded answer ready, if it gave a book."""
+        """Keep the recorded answer for requests, if the book is known after it."""
         if self._live(record.symbol):
-            # An error page, while the book was known anyway, is no use as an answer.
+            # An error page that came while the book was known anyway is of no use as an answer.
             with suppress(MalformedFrame):
                 snapshot = decode_depth(record.payload, record.symbol, record.limit)
                 self._answers[record.symbol] = record.payload, snapshot
@@ -212,7 +211,7 @@ class ReplaySource:
         try:
             event = decode_event(payload)
         except MalformedFrame:
-            # Garbage is on no stream.
+            # Garbage belongs to no stream.
             return []
         with suppress(msgspec.DecodeError):
             # A raw message has no wrapper.

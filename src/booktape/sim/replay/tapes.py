@@ -1,11 +1,11 @@
-"""Recordings that can be played: booktape's own tapes, and plain captures of other programs.
+"""Recordings that can be played: booktape's own tapes, and plain captures by other programs.
 
 A capture is a file `*.jsonl.gz` with one message a line:
 
     {"t": 1780861676.491, "kind": "ws", "symbol": "BTCUSDT", "m": {"stream":…, "data":{…}}}
 
-`t` is when it was received, in seconds since 1970; `kind` is "ws" or "rest", and the payload stands
-byte for byte under `m`. It becomes records like a tape's, on one connection.
+`t` is the time of receipt in seconds since 1970, `kind` is "ws" or "rest", and `m` holds the payload
+byte for byte. A capture becomes records like a tape's, on one connection.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ class Played(NamedTuple):
 class PlayedRecording:
     """A capture, a tape, or all tapes of an archive, as records in order.
 
-    Raises UsageError when there is none at `path`, DamagedArchive where none has a readable beginning, or a
-    capture is not whole. A tape that is damaged later ends there; `on_damage` is called once for it.
-    Of an archive, tapes are left out that others continue before `from_us`.
+    Raises UsageError if there is none at `path`, DamagedArchive if none has a readable beginning or a
+    capture is not whole. A tape that is damaged later ends there, and `on_damage` is called once for it.
+    Tapes of an archive that other tapes continue before `from_us` are left out.
     """
 
     def __init__(
@@ -93,9 +93,9 @@ class PlayedRecording:
         self.symbols = tuple(symbols)
 
     def records(self) -> Iterator[Played]:
-        """All records of all tapes, by time; but a tape begins only after those that it continues.
+        """All records of all tapes by time, except that a tape begins only after those that it continues.
 
-        What several workers, or several recorders, recorded at a time comes in one order.
+        Records that several workers or recorders made at the same time come in one order.
         """
         order = TopologicalSorter(dict(enumerate(self._before)))
         order.prepare()
@@ -114,7 +114,7 @@ class PlayedRecording:
                     order.done(number)
 
     def _next(self, number: int, rest: Iterator[TapeRecord]) -> TapeRecord | None:
-        """The next record of a tape. Damage is its end."""
+        """The next record of a tape; None at its end, which is also where damage begins."""
         try:
             return next(rest, None)
         except DamagedTape as error:
@@ -131,7 +131,7 @@ class PlayedRecording:
 
 
 def _tapes(path: Path, from_us: int | None) -> tuple[list[Path], list[tuple[int, ...]]]:
-    """Every tape, and for each the numbers of those that it continues."""
+    """Every tape, and for each the numbers of the tapes that it continues."""
     if path.is_dir():
         layout = Layout(path)
         lineage = lineage_of(layout)
@@ -140,7 +140,7 @@ def _tapes(path: Path, from_us: int | None) -> tuple[list[Path], list[tuple[int,
         played = lineage.reaching_into(from_us, None)
         order = [segment for segment in lineage.order if segment in played]
         numbers = {segment: number for number, segment in enumerate(order)}
-        # Forged tapes may continue each other in a circle: what comes later in the order is not waited for.
+        # Forged tapes may continue each other in a circle, so no tape waits for one that is later in the order.
         before = [
             tuple(numbers[b] for b in lineage.before[one] if numbers.get(b, number) < number)
             for number, one in enumerate(order)
@@ -154,9 +154,9 @@ def _tapes(path: Path, from_us: int | None) -> tuple[list[Path], list[tuple[int,
 
 
 def _records(tape: Path) -> Iterator[TapeRecord]:
-    """The records up to the end, with the start record first. Later ones are for the recorder that starts next.
+    """The records up to the end record, with the start record first. Later ones are for the recorder that starts next.
 
-    Raises DamagedTape, also if it cannot be opened.
+    Raises DamagedTape, also if the file cannot be opened.
     """
     if tape.name.endswith(_CAPTURE):
         yield from _capture(tape)
@@ -205,9 +205,10 @@ def _lines(path: Path) -> Iterator[_Line]:
 
 
 def _limit(payload: bytes, symbol: str) -> int:
-    """The limit that was asked for, which a capture does not hold.
+    """The limit of the request, which a capture does not hold.
 
-    A longest side of one of the usual limits was most likely cut by it; any other is complete.
+    If the longer side has exactly as many levels as a usual limit, that limit most likely cut it; otherwise the answer
+    is complete.
     """
     try:
         snapshot = decode_depth(payload, symbol, DEPTH_MAX)

@@ -1,7 +1,7 @@
 """One WebSocket client of the simulated exchange: its subscriptions, its pings and its send queue.
 
-An exchange that waits for clients (infinite speed, a recording) waits for one that reads slowly, and
-all others with it; otherwise a slow client is cut off, as by the real exchange.
+An exchange that waits for clients (infinite speed, or a recording) waits for one that reads slowly, and all
+others wait with it; otherwise a slow client is cut off, as by the real exchange.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ CLOSE_WITHIN_S: Final = 1.0
 """How long a client has to answer a close frame."""
 
 PONG_LOOKED_FOR_S: Final = 1.0
-"""A pong may lie unread in our own socket: how long it is waited for before it counts as missing."""
+"""How long to wait for a pong that may lie unread in our own socket, before it counts as missing."""
 
 QUEUE_MAX: Final = 4_000
-"""How many messages, and a few more, may wait to be sent to one client: memory stays bounded."""
+"""How many messages (or a few more) may wait to be sent to one client, so that memory stays bounded."""
 
 _REASONS: Final = MappingProxyType(
     {"messages": "Too many requests", "pong": "Pong timeout", "streams": "Too many streams"}
@@ -86,7 +86,7 @@ class Client:
         self._group = asyncio.TaskGroup()
 
     async def serve(self, on_text: Callable[[Client, str], Awaitable[None]]) -> None:
-        """Send, ping and read until one of the two sides ends it."""
+        """Send, ping and read until either side ends the connection."""
         try:
             async with self._group:
                 sending = self._group.create_task(self._perform_queued())
@@ -100,15 +100,15 @@ class Client:
             self._discard()
 
     def as_open_connection(self) -> OpenConnection:
-        """What faults choose by."""
+        """This connection, as faults see it when they choose."""
         settled_s = self._exchange.clock.now_s() - self.subscribed_s
         streams = self._exchange.subscribed[self.number]
         return OpenConnection(self.number, frozenset(streams), settled_s)
 
     def offer(self, message: Message, number_in_stream: int, now_s: float) -> bool:
-        """Queue one message, or what the faults make of it; whether it will be sent unchanged.
+        """Queue one message, or what the faults make of it. Returns whether it will be sent unchanged.
 
-        It will not when `enqueue` finds the client too slow, and ends it.
+        It will not be if `enqueue` finds the client too slow, and ends the connection.
         """
         if self.has_ended:
             return False
@@ -128,7 +128,7 @@ class Client:
         return is_unchanged and not self.has_ended
 
     def perform_now(self, steps: Iterable[Step]) -> None:
-        """Do these now: an end does not wait for its turn behind what is queued."""
+        """Do these now: an end does not wait its turn behind queued messages."""
         for step in steps:
             if self.has_ended:
                 return
@@ -140,7 +140,7 @@ class Client:
                 self.enqueue(step)
 
     async def end(self, cut: Cut) -> None:
-        """End the connection now; what is queued is lost."""
+        """End the connection now; queued messages are lost."""
         self._discard()
         if cut.abrupt or self._is_half_open:
             abort(self._request)
@@ -149,7 +149,7 @@ class Client:
             async with asyncio.timeout(CLOSE_WITHIN_S):
                 await self._socket.close(code=cut.code, message=cut.reason.encode(), drain=False)
         except TimeoutError:
-            # It reads nothing, not even the close frame.
+            # The client reads nothing, not even the close frame.
             abort(self._request)
 
     async def end_for(self, rule: str) -> None:
@@ -160,7 +160,7 @@ class Client:
     # ── out ─────────────────────────────────────────────────────────────────────────────────
 
     def enqueue(self, step: Step) -> None:
-        """Do this in its turn. Faults do not change it."""
+        """Queue this step, to be performed in its turn. Faults do not change it."""
         if self.has_ended:
             return
         if isinstance(step, Later):
@@ -181,7 +181,7 @@ class Client:
             await self._step_done.wait()
 
     async def drained(self) -> None:
-        """Return when nothing waits any more."""
+        """Return when no queued step is left."""
         await self._steps.join()
 
     async def _perform_queued(self) -> None:
@@ -200,8 +200,8 @@ class Client:
         if isinstance(step, Send):
             wait_s = step.not_before_s - self._exchange.clock.now_s()
             if wait_s > 0:
-                # What a fault holds back is not the client's slowness: it may have as many more waiting as piled up
-                # meanwhile. They wait in memory, as many as come while the fault lasts.
+                # A client is not slow because a fault holds messages back: its limit grows by what piled up meanwhile.
+                # While the fault lasts there is no limit, and all of it waits in memory.
                 self._steps_max = inf
                 await self._exchange.clock.pause(wait_s)
                 self._steps_max = QUEUE_MAX + self._steps.qsize()
@@ -241,7 +241,7 @@ class Client:
         self._step_done.set()
 
     async def _ping(self) -> None:
-        """Ping with a payload of its own, and end the connection when a pong is missing."""
+        """Send pings, each with its own payload, and end the connection when a pong is missing."""
         clock, within_s = self._exchange.real_clock, self._exchange.pong_within_s
         while True:
             await clock.pause(self._exchange.venue.ping_every_s)
@@ -272,17 +272,17 @@ class Client:
 
 
 def discard_incoming(request: web.Request) -> None:
-    """From now on all that comes is read and thrown away, until the client ends the connection.
+    """From now on read and discard all that the client sends, until it ends the connection.
 
-    Weakness: this machine's TCP acknowledges a client's data, which would pile up on a connection that is
-    really half-open.
+    Weakness: this machine's TCP acknowledges the client's data; on a connection that is really half-open, that data
+    would pile up at the client.
     """
     if request.transport:
         request.transport.set_protocol(_DiscardIncoming(request.transport.get_protocol()))
 
 
 class _DiscardIncoming(asyncio.Protocol):
-    """Between a transport and its protocol, which is informed of writing and of the end alone."""
+    """Stands between a transport and its protocol, and passes on only flow control and the end."""
 
     def __init__(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol: Any = protocol
@@ -292,7 +292,7 @@ class _DiscardIncoming(asyncio.Protocol):
         self._protocol.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """What was written before is still sent."""
+        """Data that was written before is still sent."""
         self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
@@ -301,7 +301,7 @@ class _DiscardIncoming(asyncio.Protocol):
 
 
 class Pings:
-    """The pings of one connection, and how many of them are answered."""
+    """The pings of one connection, and how many of them have been answered."""
 
     def __init__(self, connection: int) -> None:
         self._connection = connection
@@ -309,21 +309,21 @@ class Pings:
         self._answered = 0
 
     def next(self, now_s: float) -> bytes:
-        """The payload of a new ping: unlike any other's."""
+        """The payload of a new ping, different from every other's."""
         payload = b"%d-%d" % (self._connection, len(self._sent_s) + 1)
         self._sent_s[payload] = now_s
         return payload
 
     def is_overdue(self, now_s: float, within_s: float) -> bool:
-        """Whether any has waited too long."""
+        """Whether any ping has waited for its pong for longer than `within_s`."""
         oldest_s = next(islice(self._sent_s.values(), self._answered, None), inf)
         return now_s - oldest_s > within_s
 
     def accept_pong(self, payload: bytes) -> bool:
-        """Whether a pong is right; then it answers that ping and all before it.
+        """Whether a pong is allowed; if so, it answers its ping and all earlier ones.
 
-        A pong without a payload may always be sent, and answers nothing. A ping that a later one's
-        pong has answered may still get its own.
+        A pong without a payload is always allowed, and answers nothing. A ping that the pong of a later
+        one has answered may still get its own.
         """
         if payload in self._sent_s:
             self._answered = max(self._answered, list(self._sent_s).index(payload) + 1)

@@ -1,7 +1,7 @@
 """An exchange without its ports: what REST and WebSocket share, and what both do before they answer or accept.
 
 Violations are counted by rule: weight, retry-after, firewall (all in `limits`), messages, pong,
-streams, connections, slow. All of them run by real time, whatever the speed of the exchange.
+streams, connections, slow. All of these rules use real time, whatever the speed of the exchange.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ from booktape.wire.limits import PONG_WITHIN_S, USED_WEIGHT_HEADER
 
 @dataclass(eq=False)
 class Exchange:
-    """What `SimServer` is made of, and what all of its connections share.
+    """The options of a `SimServer`, and the state that all of its connections share.
 
     `speed` 1 is real time, `math.inf` as fast as clients read (see `pacing`). The source starts at the first
     subscription, or at once with `start_at_once`; the exchange's clock then shows `start_us` (default: now).
-    `venue` has an exchange's numbers. `violations` counts, by rule, what clients did wrong. With `second` the same market has a second host, on
-    a port of its own, with these faults; the market's own faults are `faults`' alone. Limits and silences are a
-    client's with both of them. A client has `pong_within_s` to answer a ping. With infinite speed the market
-    waits for snapshot requests that it expects (see `pacing`), `patience_s` of real time at most. Faults of a market
-    that it cannot have raise UsageError.
+    `venue` has an exchange's numbers. `violations` counts, by rule, what clients did wrong. With `second`, the same
+    market has a second host, on its own port, with these faults; faults of the market itself come from `faults` only.
+    A client's limits and silences span both hosts. A client has `pong_within_s` to answer a ping. With infinite
+    speed, the source waits for snapshot requests that it expects (see `pacing`), for at most `patience_s` of real
+    time. Market faults that the source cannot have raise UsageError.
     """
 
     source: Source
@@ -74,7 +74,7 @@ class Exchange:
         others = self.second.faults if self.second else ()
         answers = (fault for fault in others if not isinstance(fault, MarketFault))
         self.market = MarketFaults.of(*self.faults.faults, *answers)
-        # Before anything else: it may list symbols.
+        # Before anything else, because faults may list symbols.
         self.source.apply_faults(self.market)
         self.waits_for_clients = self.source.patient or math.isinf(self.speed)
         self.clock = ExchangeClock(self.speed)
@@ -83,9 +83,9 @@ class Exchange:
         self.real_clock = ExchangeClock(1)
         self.violations: Counter[str] = Counter()
         self.limits = RequestLimits(self.venue.weights.per_minute, self.violations)
-        # Of all attempts from one address: refused ones count too.
+        # All attempts from one address count, refused ones too.
         self.attempts = Rate(CONNECTIONS_PER_5_MINUTES, FIVE_MINUTES_S)
-        # Over all hosts: how many WebSocket connections were accepted so far, and what the open ones subscribed to.
+        # On all hosts: how many WebSocket connections have been accepted, and what the open ones are subscribed to.
         self.connections = 0
         self.subscribed: dict[int, set[str]] = {}
         self.closing = asyncio.Event()
@@ -102,24 +102,24 @@ class Exchange:
         return {info.symbol: info for info in infos if info.status != DELISTED}
 
     def outcome(self, faults: Faults, attempt: Attempt) -> Outcome | None:
-        """What a host's faults have for this request or handshake. The first outcome starts the clock."""
+        """What this request or handshake gets from a host's faults, if anything. The first outcome starts the clock."""
         outcome = faults.outcome(attempt)
         if outcome:
-            # Else an exchange that is out of order at its beginning would be so for ever.
+            # Otherwise an exchange that is out of order at its beginning would stay so for ever.
             self.clock.start()
         return outcome
 
     async def refusal(
         self, request: web.Request, outcome: Outcome | None, weight: int = 0
     ) -> web.StreamResponse | None:
-        """What faults or limits refuse a request or handshake with; None: it is to be answered, or accepted.
+        """The response by which faults or limits refuse a request or handshake; None if they do not refuse it.
 
         A handshake has no weight.
         """
         if isinstance(outcome, Reset):
             return reset(request)
         if isinstance(outcome, Hang):
-            # Also if the client leaves: some such handlers are cheap, and the exchange's end is the end of all.
+            # Even if the client leaves: a few such handlers are cheap, and all of them end with the exchange.
             await self.closing.wait()
             return reset(request)
         now_s, line = self.real_clock.now_s(), request.transport
@@ -129,7 +129,7 @@ class Exchange:
             message = "Too much request weight used."
             return self.respond(error(owed.status, TOO_FAST, message, owed.retry_after_s))
         if isinstance(outcome, Banned):
-            # Stamped without the steps that faults make in the time of day.
+            # The end of the ban is computed without the steps that faults make in the time of day.
             outcome = outcome.reply(self.pacer.time_us())
         if not isinstance(outcome, Reply):
             return None
@@ -140,7 +140,7 @@ class Exchange:
         return self.respond(outcome)
 
     def respond(self, reply: Reply) -> web.Response:
-        """As HTTP, with the weight that is used."""
+        """The reply as an HTTP response, with the weight used so far."""
         headers = self.headers()
         if reply.retry_after_s is not None:
             headers["Retry-After"] = str(reply.retry_after_s)
@@ -153,7 +153,7 @@ class Exchange:
         )
 
     def headers(self) -> dict[str, str]:
-        """What each answer states beside itself."""
+        """The headers of every answer."""
         return {USED_WEIGHT_HEADER: str(self.limits.used)}
 
 

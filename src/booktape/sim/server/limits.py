@@ -1,12 +1,12 @@
-"""The limits of one client's address: request weight a minute, 429, then 418; message rates.
+"""The limits of one client's address: request weight per minute, 429, then 418; message rates.
 
-What is counted as a violation must be one. A client cannot know of a limit answer before it has
-read it, and requests may be under way on its other connections. HTTP/1.1 carries one request at a
-time on a connection, so a request on the connection that carried the answer is later than it; on
-every other connection one request, within `UNDER_WAY_S`, is refused and not counted. (If the weight
-was really used up, it is counted as weight: the client can know that by itself.)
+Only real violations may be counted. A client cannot know of a limit answer before it has read it, and
+requests may be under way on its other connections. HTTP/1.1 carries one request at a time on a
+connection, so a request on the connection that carried the answer was sent after it; on every other
+connection one request, within `UNDER_WAY_S`, is refused but not counted. (If the weight was really used
+up, the request counts as a violation of weight: the client can know that by itself.)
 
-A silence is owed by requests and handshakes alike: a WebSocket handshake inside one breaks it, too.
+A silence applies to requests and handshakes alike: a WebSocket handshake during one breaks it too.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Final, NamedTuple
 
 MINUTE_S: Final = 60
 STRIKES: Final = 3
-"""How many requests inside an owed silence turn 429 into 418."""
+"""How many requests during a silence turn 429 into 418."""
 
 BAN_S: Final = 120.0
 BAN_LONGEST_S: Final = 3 * 86_400.0
 """ "scale in duration for repeat offenders, from 2 minutes to 3 days."."""
 
 UNDER_WAY_S: Final = 1.0
-"""No request takes longer to a loopback port, unless a machine is stopped."""
+"""No request takes longer to reach a loopback port, unless the machine is stopped."""
 
 FIVE_MINUTES_S: Final = 300
 CONNECTIONS_PER_5_MINUTES: Final = 300
@@ -52,7 +52,7 @@ class Rate:
         self._window_s = window_s
 
     def is_exceeded(self, now_s: float) -> bool:
-        """Count one more, now; whether it is one too many."""
+        """Count one more, now. Returns whether it is one too many."""
         full = len(self._recent) == self._recent.maxlen
         too_many = full and now_s - self._recent[0] < self._window_s
         self._recent.append(now_s)
@@ -60,9 +60,9 @@ class Rate:
 
 
 class RequestLimits:
-    """Counts weight in minutes that begin with the exchange. Times are seconds since then.
+    """Counts weight by the minute, from the start of the exchange. Times are seconds since then.
 
-    `violations` is shared with the other rules. `line` is the connection that a request came on.
+    `violations` is shared with the other rules. `line` is the connection on which a request came.
     """
 
     def __init__(self, per_minute: int, violations: Counter[str]) -> None:
@@ -81,7 +81,7 @@ class RequestLimits:
     def charge(self, weight: int, now_s: float, line: Hashable = None) -> Owed | None:
         """Count one request, or a handshake, which weighs 0.
 
-        A refusal when it comes too soon or costs too much.
+        Returns a refusal if it comes too soon or costs too much.
         """
         if (minute := int(now_s // MINUTE_S)) != self._minute:
             self._minute, self.used = minute, 0
@@ -92,7 +92,7 @@ class RequestLimits:
             minute_end_s = (self._minute + 1) * MINUTE_S
             self.silence(HTTPStatus.TOO_MANY_REQUESTS, minute_end_s - now_s, now_s, line)
         elif line not in self._lines and now_s - self._answered_s <= UNDER_WAY_S:
-            # It may have been sent before the limit answer was read; once a line.
+            # It may have been sent before the limit answer was read; allowed once per connection.
             self._lines.add(line)
             self._spend(weight)
         else:
@@ -109,16 +109,16 @@ class RequestLimits:
         *,
         prolongs: bool = False,
     ) -> None:
-        """From now on a request or handshake within these seconds is a violation.
+        """From now on a request or handshake within `seconds` is a violation.
 
-        With `prolongs` each one starts them again; else too many of them make a ban.
+        With `prolongs`, each one restarts that time; otherwise too many of them lead to a ban.
         """
         self._status, self._silent_until_s = status, now_s + seconds
         self._prolonged_by_s = seconds if prolongs else 0.0
         self._answered_s, self._lines = now_s, {line}
 
     def _spend(self, weight: int) -> bool:
-        """Whether the budget allows it."""
+        """Use up this weight. Returns whether the budget allows it."""
         self.used += weight
         if not weight or self.used <= self.per_minute:
             return True
@@ -126,7 +126,7 @@ class RequestLimits:
         return False
 
     def _strike(self, now_s: float, line: Hashable) -> None:
-        """A request or handshake inside an owed silence."""
+        """Count a request or handshake during a silence."""
         if self._prolonged_by_s:
             self._violations["firewall"] += 1
             self._silent_until_s = now_s + self._prolonged_by_s

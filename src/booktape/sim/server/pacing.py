@@ -4,10 +4,10 @@ With an infinite speed there is no clock to give a client time for its REST requ
 waits for its clients instead:
 
 - without any subscription it stands still;
-- when a symbol gets its first subscriber, or an event of it reached none, a request for its snapshot
-  is expected: the pacer goes `LEAD` steps on and then waits for the request. A request that the
-  source holds (a recording that has not come so far) lets it go on;
-- it waits `patience_s` of real time at most, for clients that never ask.
+- when a symbol gets its first subscriber, or when one of its events has reached no client, a request for
+  its snapshot is expected: the pacer takes `LEAD` more steps and then waits for the request. A request that
+  the source holds (because a recording has not got that far) lets it continue;
+- it waits at most `patience_s` of real time, because some clients never ask.
 
 Weakness: a second client of a symbol that already has one is not waited for.
 """
@@ -25,7 +25,7 @@ from booktape.sim.messages import Message
 from booktape.sim.replay.source import ReplaySource
 
 Source: TypeAlias = Market | ReplaySource
-"""What is played: a course of events without a clock. `Market` says what each method does."""
+"""What is played: a sequence of steps without a clock. `Market` documents each method."""
 
 LEAD: Final = 3
 
@@ -33,8 +33,8 @@ LEAD: Final = 3
 class ExchangeClock:
     """Seconds since `start`, `speed` times as fast as the event loop's clock; 0 until then.
 
-    With an infinite speed events come as fast as clients read them, and no time could follow from
-    them: this clock then shows the loop's seconds.
+    With infinite speed, events come as fast as clients read them, and no time follows from them, so this
+    clock shows the loop's seconds.
     """
 
     def __init__(self, speed: float) -> None:
@@ -49,13 +49,13 @@ class ExchangeClock:
             self.started.set()
 
     def now_s(self) -> float:
-        """The time that it shows."""
+        """The time it shows."""
         if not self.started.is_set():
             return 0.0
         return (asyncio.get_running_loop().time() - self._zero_s) * self._rate
 
     def real_s(self, seconds: float) -> float:
-        """Its seconds in real ones; 0 for a time that has passed."""
+        """Seconds of its time in real seconds; 0 for a time that has passed."""
         return max(0.0, seconds / self._rate)
 
     async def pause(self, seconds: float) -> None:
@@ -110,7 +110,7 @@ class Pacer:
                 await self._clock.pause(0.0 if self._clockless else due_s - self._clock.now_s())
                 self.now_s = due_s
                 messages = self._source.advance()
-                # A client that waits for a book gets it before the events after it.
+                # A client that waits for a book gets it before the events that follow it.
                 self._wake_held()
                 await publish(messages)
         finally:
@@ -156,12 +156,12 @@ class Pacer:
 
     @property
     def slot_end_s(self) -> float:
-        """When the next step is due; when the last one was, after it."""
+        """When the next step is due; after the last step, when that was."""
         due_s = self._source.due_s()
         return self.now_s if due_s is None else due_s
 
     def fraction(self) -> float:
-        """The part of the time until the next step that has passed; a half without a clock."""
+        """How much of the time from the last step to the next has passed, 0 to 1; one half without a clock."""
         due_s = self._source.due_s()
         if self._clockless or due_s is None or not self._clock.started.is_set():
             return 0.5

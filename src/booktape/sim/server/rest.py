@@ -39,12 +39,12 @@ from booktape.wire.numbers import whole_number
 _DEPTH_DEFAULT: Final = "100"
 _TRADES_DEFAULT: Final = "500"
 _BEST_PRICE_WEIGHT: Final = 2
-"""Of one symbol. Not known for sure of Binance.US: as on Binance, which is the more careful guess."""
+"""For one symbol. The weight on Binance.US is not known for sure; that of Binance is the more careful guess."""
 
 _TIME_UNIT_HEADER: Final = "X-MBX-TIME-UNIT"
 
 _Answer: TypeAlias = Callable[[web.Request, Outcome | None], Awaitable[bytes]]
-"""Makes the true body; a fault may want an older one, or one that is changed. Raises _Refused."""
+"""Makes the true body or, if a fault wants that, an older or a changed one. Raises _Refused."""
 
 _Weight: TypeAlias = Callable[[Mapping[str, str]], int]
 """What a request with this query weighs."""
@@ -59,7 +59,7 @@ class _Refused(Exception):
 
 
 class RestEndpoints:
-    """Answers requests at once, or, where the source holds them, after a later step."""
+    """Answers requests at once or, if the source holds them, after a later step."""
 
     def __init__(self, exchange: Exchange, faults: Faults) -> None:
         self._source = exchange.source
@@ -115,7 +115,7 @@ class RestEndpoints:
         return exchange.respond(replace(true, body=true.body[: len(true.body) // 2]))
 
     async def _cut_short(self, request: web.Request, reply: Reply) -> web.StreamResponse:
-        """Half the body under a Content-Length for all of it, then the end of the connection."""
+        """Half the body with a Content-Length for all of it, then the end of the connection."""
         length = {"Content-Length": str(len(reply.body)), "Content-Type": reply.content_type}
         half = web.StreamResponse(status=reply.status, headers=self._exchange.headers() | length)
         await half.prepare(request)
@@ -133,7 +133,7 @@ class RestEndpoints:
         if symbol in self._symbols:
             self._pacer.on_request(symbol)
         self._check_listed(symbol)
-        # With one level more, since one may be left out.
+        # One level more, because one may be left out.
         more = isinstance(outcome, Altered)
         body = await self._book(symbol, limit + more, outcome if isinstance(outcome, Old) else None)
         if isinstance(outcome, Altered):
@@ -141,7 +141,7 @@ class RestEndpoints:
         return body
 
     async def _book(self, symbol: str, limit: int, old: Old | None) -> bytes:
-        """Of a recording that has not come to the symbol's first book: once it has."""
+        """The body, as soon as there is a book: a recording may not have reached the symbol's first book yet."""
         while True:
             body = self._source.depth(symbol, limit, self._pacer.fraction(), old)
             if body is not None:
@@ -188,7 +188,7 @@ class RestEndpoints:
             raise _Refused(BAD_PARAMETER, "Illegal 'limit'.")
         self._check_listed(symbol)
         trades = self._source.trades(symbol)
-        # From this id on, or from the oldest that is kept; without one the newest.
+        # With an id, the trades from it on, as far as they are kept; without one, the newest trades.
         wanted = [trade for trade in trades if from_id is None or trade.trade_id >= from_id]
         chosen = wanted[-limit:] if from_id is None else wanted[:limit]
         return encode_trades(chosen, microseconds=_in_us(request))
@@ -222,7 +222,7 @@ def _no_book() -> _Refused:
 
 
 def _is_of_one(query: Mapping[str, str]) -> bool:
-    """Whether a single symbol is asked for by name, and not as a list."""
+    """Whether a single symbol is asked for by name rather than as a list."""
     return "symbol" in query and "symbols" not in query
 
 
@@ -233,7 +233,7 @@ def _in_us(request: web.Request) -> bool:
 def _limit(
     query: Mapping[str, str], default: str = _DEPTH_DEFAULT, most: int = DEPTH_MAX
 ) -> int | None:
-    """How many levels a side, or trades, are asked for; None when that makes no sense."""
+    """How many levels a side, or trades, are asked for; None if the value makes no sense."""
     try:
         return min(whole_number(query.get("limit") or default), most) or None
     except MalformedNumber:

@@ -3,9 +3,9 @@
     async with SimServer(Market(seed=7)) as server:
         ...  # server.rest_url, server.ws_url
 
-Without faults unless `faults` has some. Events, witnesses, snapshots and best levels are encoded by
+There are no faults unless `faults` has some. Events, witnesses, snapshots and best levels are encoded by
 `booktape.wire`, so this exchange and the recorder cannot drift apart; other answers (the list of
-symbols, the time, errors, replies to SUBSCRIBE) are spelled in this package.
+symbols, the time, errors, replies to SUBSCRIBE) are encoded in this package.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from booktape.sim.server.streams import Streams
 HOST: Final = "127.0.0.1"
 _SHUTDOWN_S: Final = 1.0
 _LINE_BYTES_MAX: Final = 64 * 1_024
-"""aiohttp's default of 8 kB would refuse request lines that the exchange takes."""
+"""aiohttp's default of 8 kB would refuse request lines that the exchange accepts."""
 
 
 class Host:
@@ -47,7 +47,7 @@ class Host:
         )
 
     async def open(self) -> None:
-        """Raises UsageError when the port cannot be had."""
+        """Open the port. Raises UsageError if that fails."""
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, HOST, self.port).start()
@@ -77,7 +77,7 @@ class SimServer(Exchange):
             self._hosts.append(Host(self, self.second, self.second_port))
 
     async def __aenter__(self) -> Self:
-        """Open the port, or both. Raises UsageError when one cannot be opened."""
+        """Open the port, or both ports. Raises UsageError if one cannot be opened."""
         async with AsyncExitStack() as opened:
             for host in self._hosts:
                 await host.open()
@@ -92,7 +92,7 @@ class SimServer(Exchange):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close connections and ports. Raises an error of the source."""
+        """Close connections and ports. Raises the source's error, if there was one."""
         self.closing.set()
         for task in self._tasks:
             task.cancel()
@@ -114,7 +114,7 @@ class SimServer(Exchange):
 
     @property
     def second_rest_url(self) -> str:
-        """Of the second host; of the only one, where there is one."""
+        """The second host's address before `/api/v3/…`; that of the only host if there is no second."""
         return f"http://{HOST}:{self.second_port}"
 
     @property

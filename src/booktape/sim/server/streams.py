@@ -53,7 +53,7 @@ class Streams:
                 await client.wait_for_room()
 
     def _with_seconds(self, messages: Iterable[Message], now_s: float) -> Iterable[Message]:
-        """These messages, and before each second's first ones what the last second's events make on `@depth`."""
+        """These messages; in a new second, the last second's events come first, joined for the stream `@depth`."""
         found: list[Message] = []
         if int(now_s) != self._second:
             self._second = int(now_s)
@@ -66,7 +66,7 @@ class Streams:
                 continue
             before = self._seconds.setdefault(event.symbol, [])
             if before and event.first_id != before[-1].last_id + 1:
-                # A loss must be seen as one.
+                # Joined across a lost event, they would hide the loss.
                 found.append(second_message(before))
                 before.clear()
             before.append(event)
@@ -77,7 +77,7 @@ class Streams:
         await asyncio.gather(*(client.end(Cut(abrupt)) for client in self.clients))
 
     async def keep_timetable(self) -> None:
-        """Do to open connections what the faults' timetable says, when its time comes."""
+        """Carry out the faults' timetable on open connections, each moment when its time comes."""
         for moment in self._faults.timetable():
             await self._exchange.clock.until(moment.at_s)
             open_now = [one.as_open_connection() for one in self.clients if not one.has_ended]

@@ -1,4 +1,4 @@
-"""What `exchangeInfo` answers: all that the real one says of a symbol, not only what booktape reads."""
+"""What `exchangeInfo` answers: all that the real one says about a symbol, not only what booktape reads."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from booktape.wire.exchange_info import SymbolInfo
 
 _GROUPS: Final = [f"TRD_GRP_{number:03d}" for number in range(4, 250)]
 _PERMISSION_SETS: Final = Raw(msgspec.json.encode([["SPOT", "MARGIN", *_GROUPS]]))
-"""More than half of the real answer: three kilobytes of every symbol, the same for most."""
+"""More than half of the real answer: three kilobytes for every symbol, the same for most of them."""
 
 _NO_SETS: Final = Raw(b"[]")
 
 _QUOTE_ASSETS: Final = ("FDUSD", "USDT", "USDC", "TRY", "BTC", "ETH", "BNB", "EUR")
-"""What a symbol may end with, and is traded against then."""
+"""What a symbol may end with; it is then traded against that asset."""
 
 _SAME_FOR_ALL: Final[dict[str, Any]] = msgspec.json.decode("""{
     "baseAssetPrecision": 8, "quotePrecision": 8, "quoteAssetPrecision": 8,
@@ -43,13 +43,13 @@ _OTHER_FILTERS: Final[list[dict[str, Any]]] = msgspec.json.decode("""[
     {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": 20},
     {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5}
 ]""")
-"""Of no price or size: no client of market data needs them, some cannot start without."""
+"""Filters without a tick or a step: no client of market data needs them, but some cannot start without them."""
 
 
 def encode_symbol_list(
     symbols: Iterable[SymbolInfo], weight_per_minute: int, time_us: int, *, permission_sets: bool
 ) -> bytes:
-    """The body of the answer. Without `permission_sets` the field is there, and empty."""
+    """The body of the answer. Without `permission_sets`, the field is there but empty."""
     sets = _PERMISSION_SETS if permission_sets else _NO_SETS
     return msgspec.json.encode(
         {

@@ -1,5 +1,5 @@
 // The page of a running recorder, and of a finished recording: the same tables and pictures, fed by a WebSocket or by
-// questions. Every name and number comes from outside, so nothing is ever made of markup: text is set by textContent.
+// requests. Every name and number comes from outside, so nothing is ever made from markup: textContent sets all text.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
@@ -10,7 +10,7 @@ const LADDER = 16; // levels of each side that are shown
 const LIVE_WINDOW_S = 120;
 const LIVE_COLUMNS = 480;
 const KEEP_S = 600;
-const STALE_MS = 3000; // between two frames: then the picture says nothing of the time between
+const STALE_MS = 3000; // when two frames are farther apart than this, the picture leaves the time between them blank
 const UNKNOWN = 255;
 const STRIP_SLOTS = 150;
 
@@ -49,7 +49,7 @@ function bytes(count) {
   return `${unit && count < 100 ? count.toFixed(1) : count.toFixed(0)} ${["B", "kB", "MB", "GB", "TB"][unit]}`;
 }
 function share(value) {
-  // Rounded down: only what was never lost is 100 %.
+  // Rounded down: only a book that was never lost has 100 %.
   return value >= 1 ? "100 %" : `${(Math.floor(value * 100000) / 1000).toFixed(3)} %`;
 }
 function digitsOf(value) {
@@ -70,7 +70,7 @@ function readTheme() {
   const stops = [0, 1, 2, 3, 4].map((n) => rgb(style.getPropertyValue(`--heat-${n}`).trim()));
   theme.heat = new Uint32Array(256);
   for (let level = 0; level < UNKNOWN; level++) {
-    // The few large sizes stand out of the many small ones.
+    // The few large sizes stand out from the many small ones.
     const at = level === 0 ? 0 : 0.12 + (level / 254) ** 1.7 * 3.88;
     const low = Math.min(3, Math.floor(at));
     const mixed = stops[low].map((value, n) => Math.round(value + (stops[low + 1][n] - value) * (at - low)));
@@ -85,7 +85,7 @@ function pixel([r, g, b]) { return (LITTLE ? (255 << 24) | (b << 16) | (g << 8) 
 matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => { readTheme(); charts.drop(); redraw(); });
 
 function fitted(canvas) {
-  // A canvas with one pixel of its own for each of the screen's.
+  // Gives the canvas one pixel for each pixel of the screen.
   const ratio = Math.min(3, devicePixelRatio || 1);
   const width = Math.max(1, Math.round(canvas.clientWidth * ratio));
   const height = Math.max(1, Math.round(canvas.clientHeight * ratio));
@@ -106,7 +106,7 @@ const COLUMNS = {
     { name: "rate", label: "updates/s", css: "narrow", value: (b) => -b.rate, text: (b) => b.rate.toFixed(b.rate < 10 ? 1 : 0) },
     { name: "lag", label: "lag", css: "minor narrow", hint: "from the exchange's time of the last event to our receipt", value: (b) => -(b.lag_ms ?? -1), text: (b) => (b.lag_ms === null ? "–" : length(b.lag_ms / 1e3)) },
     { name: "rows", label: "rows", css: "minor narrow", value: (b) => -b.rows, text: (b) => whole.format(b.rows) },
-    { name: "checks", label: "checks", css: "narrow", hint: "comparisons with other sources; in red those that found a difference", value: (b) => -b.failed * 1e12 - b.checks, text: (b) => (b.failed ? `${whole.format(b.failed)} failed` : whole.format(b.checks)), mark: (b) => (b.failed ? "red" : "") },
+    { name: "checks", label: "checks", css: "narrow", hint: "comparisons with other sources; red: those that found a difference", value: (b) => -b.failed * 1e12 - b.checks, text: (b) => (b.failed ? `${whole.format(b.failed)} failed` : whole.format(b.checks)), mark: (b) => (b.failed ? "red" : "") },
     { name: "gaps", label: "gaps", value: (b) => -b.gaps, text: (b) => whole.format(b.gaps), mark: (b) => (b.gaps ? "red" : "none") },
     { name: "coverage", label: "coverage", css: "narrow", hint: "share of the time since this start in which the book was known", value: (b) => b.coverage, text: (b) => share(b.coverage), mark: (b) => (b.coverage < 1 ? "amber" : "") },
     { name: "strip", label: "last minutes", css: "text minor narrow", strip: true },
@@ -127,7 +127,7 @@ const COLUMNS = {
 };
 
 function trouble(book) {
-  // What needs a look comes first: how bad, then how long.
+  // Books that need a look come first: by how bad, then by how long.
   if (app.mode === "recording") return -(book.failed * 1e9 + book.lost_s + book.gap_count / 1e3);
   return -(SEVERITY[book.state] * 1e9 + (book.failed ? 1e8 : 0) + (book.state === "live" ? 0 : book.age_s || 0) + Math.min(9e3, book.gaps) * 1e3);
 }
@@ -175,7 +175,7 @@ function arrange() {
 }
 function searchable(book) { return `${book.symbol} ${book.state || ""} ${book.reason || ""} ${book.reason_text || ""}`.toLowerCase(); }
 
-// Only the rows in view exist; two rows of empty space stand for the others.
+// Only the rows in view exist; two rows of empty space stand in for the others.
 const pool = [];
 const spaces = [make("tr", "space"), make("tr", "space")];
 for (const space of spaces) { space.append(make("td")); space.setAttribute("aria-hidden", "true"); }
@@ -331,7 +331,7 @@ function showLadder(book, lost) {
   setText($("levels"), `${whole.format(book.bid_levels)} bids, ${whole.format(book.ask_levels)} asks`);
 }
 function sizeFormat(book) {
-  // One number of decimals for all sizes, so that points stand below each other; fewer where the totals are long.
+  // All sizes have the same number of decimals, so that the points line up; fewer where the totals are long.
   const shown = [book.bids.slice(0, LADDER), book.asks.slice(0, LADDER)];
   const total = Math.max(1, ...shown.map((levels) => levels.reduce((sum, level) => sum + level[1], 0)));
   if (total >= 1e10) return (value) => compact.format(value);
@@ -358,7 +358,7 @@ function showQuote(book) {
 }
 function showState(text, css) { setText($("state"), text); setClass($("state"), `badge ${css}`); }
 
-// The charts of uPlot: made when first needed, again when the colours change.
+// The charts of uPlot: made when first needed, and again when the colours change.
 const charts = {
   made: new Map(),
   drop() { for (const chart of this.made.values()) chart.destroy(); this.made.clear(); },
@@ -515,7 +515,7 @@ function drawHeat(picture, at_us) {
   drawAxes(pen, picture, x, y, w, h);
 }
 function showScale(picture) {
-  // Which colour is which size: the scale is logarithmic, and the few largest share its end.
+  // Which colour means which size: the scale is logarithmic, and the few largest sizes share its end.
   const box = $("heat-scale");
   box.hidden = !picture || !picture.bins;
   if (box.hidden) return;
@@ -593,10 +593,10 @@ async function loadRecording() {
     ["gaps", whole.format(sum("gap_count")), sum("gap_count") ? "bad" : ""],
     ["failed checks", whole.format(sum("failed")), sum("failed") ? "bad" : ""],
     ["rows", whole.format(sum("rows"))],
-    ["rows' bytes", bytes(sum("bytes"))],
+    ["size of rows", bytes(sum("bytes"))],
   ] : []);
   if (!all.length) notice("No sealed rows yet: rows can be read here once their segment is sealed.");
-  else if (found.damaged_files) notice(`${found.damaged_files} files cannot be read: ${found.damaged.slice(0, 3).join("; ")}${found.damaged_files > 3 ? " …" : ""}. All else is shown.`);
+  else if (found.damaged_files) notice(`${found.damaged_files} files cannot be read: ${found.damaged.slice(0, 3).join("; ")}${found.damaged_files > 3 ? " …" : ""}. Everything else is shown.`);
   buildCalendar(all);
 }
 
@@ -659,7 +659,7 @@ function moveTo(at_us, book = app.books.get(app.symbol)) {
   $("gap-after").disabled = !after.length;
   askForMoment(book);
 }
-// One question of each kind is under way; the newest wish follows it, and wishes between are dropped.
+// At most one request of each kind is under way; the newest wish follows it, and wishes in between are dropped.
 const wishes = { book: { busy: false, next: null }, history: { busy: false, next: null } };
 async function wish(kind, path, show) {
   const own = wishes[kind];
@@ -718,7 +718,7 @@ function drawRecorded() {
     lines: times.map((us, n) => [us, found.bid[n], found.ask[n]]), gaps,
   }, seen.at_us);
   const lost = found.gaps.length ? `${found.gaps.length} ${found.gaps.length === 1 ? "gap" : "gaps"} in red` : "no gap";
-  setText($("heat-note"), `a column each ${found.interval}, a cell each ${Number(found.price_step.toPrecision(6))} · ${lost}`);
+  setText($("heat-note"), `columns of ${found.interval}, cells of ${Number(found.price_step.toPrecision(6))} · ${lost}`);
   $("heat").setAttribute("aria-label", `Heatmap of ${found.symbol} from ${clock(found.from_us)} to ${clock(found.to_us)}, ${lost}`);
   bands.spans = gaps.map(([from, to]) => [from / 1e6, to / 1e6]);
   bands.range = [found.from_us / 1e6, found.to_us / 1e6];
@@ -730,7 +730,7 @@ function drawRecorded() {
 
 // ── a running recorder ───────────────────────────────────────────────────────────────────────────
 
-// The next frame is asked for when the last one has been drawn. A hidden tab draws nothing, and so asks for nothing.
+// The next frame is asked for once the last one has been drawn. A hidden tab draws nothing, and so asks for nothing.
 const live = { socket: null, at_us: 0, retry_ms: 500, strip_slot: 0, columns: [], frames: 0 };
 const decoder = new TextDecoder();
 
@@ -750,7 +750,7 @@ function connect() {
   socket.addEventListener("close", () => {
     if (live.socket !== socket) return;
     setText($("link"), "connection lost"); setClass($("link"), "badge bad");
-    notice("The recorder does not answer: it has ended, or cannot be reached. What is shown is old.");
+    notice("The recorder does not answer: it has ended, or cannot be reached. This page shows old data.");
     document.body.classList.add("old");
     setTimeout(connect, live.retry_ms);
     live.retry_ms = Math.min(3000, live.retry_ms * 2);
@@ -764,7 +764,7 @@ function show(frame) {
   if (frame.kind === "waiting") { setText($("link"), "waiting"); setClass($("link"), "badge warn"); notice("The recorder has not begun yet, or is sealing its files."); return; }
   document.body.classList.remove("old");
   if (frame.kind === "unknown") { notice("This symbol is not recorded."); showState("not recorded", "bad"); return; }
-  notice(frame.retention_blocked && `Old segments stay: ${frame.retention_blocked}`);
+  notice(frame.retention_blocked && `Old segments are kept: ${frame.retention_blocked}`);
   live.at_us = frame.at_us;
   setText($("link"), "live"); setClass($("link"), "badge good");
   showLiveTotals(frame);
@@ -786,7 +786,7 @@ function showLiveTotals(frame) {
 function showOverview(frame) {
   const run_s = Math.max(1e-6, (frame.at_us - frame.started_us) / 1e6);
   const fresh = new Set();
-  // A strip's slot is two seconds, whatever the pace of frames.
+  // A slot of a strip is two seconds, whatever the pace of frames.
   const slot = Math.floor(frame.at_us / 2e6);
   const slots = live.strip_slot ? Math.min(STRIP_SLOTS, slot - live.strip_slot) : 1;
   live.strip_slot = slot;
@@ -802,7 +802,7 @@ function showOverview(frame) {
     while (book.seen.length > 2 && frame.at_us - book.seen[0][0] > 5e6) book.seen.shift();
     const [since, updates, epoch] = book.seen[0];
     book.rate = frame.at_us > since ? Math.max(0, own.updates - (epoch === own.epoch ? updates : 0)) / ((frame.at_us - since) / 1e6) : 0;
-    // The worst of its slot is kept, so that a short gap stays visible.
+    // A slot keeps its worst state, so that a short gap stays visible.
     for (let n = 0; n < slots; n++) book.states.push(own.state);
     if (slots <= 0 && book.states.length && SEVERITY[own.state] > SEVERITY[book.states[book.states.length - 1]]) book.states[book.states.length - 1] = own.state;
     if (book.states.length > STRIP_SLOTS) book.states.splice(0, book.states.length - STRIP_SLOTS);
@@ -822,7 +822,7 @@ function showLiveBook(frame) {
   showQuote(book);
   setText($("quote").children[2], `evidence ${age_s === null ? "–" : length(age_s)} ago · lag ${own.lag_ms === null ? "–" : length(own.lag_ms / 1e3)} · ${whole.format(own.gaps)} ${own.gaps === 1 ? "gap" : "gaps"} · ${own.failed ? `${whole.format(own.failed)} checks failed` : `${whole.format(own.checks)} checks`}`);
   if (book && !app.reachChosen) chooseReach(book);
-  // While a worker has not answered, the book is known all the same: the ladder stays, and is marked as old.
+  // While a worker has not answered, the book is still known: the ladder stays, marked as old.
   const missing = own.state === "live" && !book;
   $("ladder").parentNode.classList.toggle("stale", missing);
   if (!missing) { showLadder(book, lost); showDepth(book); }
@@ -870,7 +870,7 @@ function drawLive() {
     before = c.at_us;
   }
   drawHeat(newest ? { ...gridOf(all, newest, from_us, to_us), lines, gaps: shown, from_us, to_us } : null, 0);
-  setText($("heat-note"), newest ? `up to ${LIVE_WINDOW_S / 60} min, while this page is open · a cell each ${Number(newest.step.toPrecision(6))}${shown.length ? " · gaps red" : ""}` : "");
+  setText($("heat-note"), newest ? `up to ${LIVE_WINDOW_S / 60} min, while this page is open · cells of ${Number(newest.step.toPrecision(6))}${shown.length ? " · gaps in red" : ""}` : "");
   $("heat").setAttribute("aria-label", `Heatmap of ${app.symbol}, the last ${length(window_us / 1e6)}, ${shown.length} gaps`);
   bands.spans = gaps.map(([from, to]) => [from / 1e6, to / 1e6]);
   bands.range = [from_us / 1e6, to_us / 1e6];
@@ -881,7 +881,7 @@ function drawLive() {
   setText($("spread-now"), now === null || now === undefined ? "" : `now ${now.toFixed(3)}`);
 }
 function gridOf(all, newest, from_us, to_us) {
-  // Columns came at their own times, around their own mids: each pixel column shows the newest one before it.
+  // Columns came at their own times, around their own mids: each column of pixels shows the newest one before it.
   const bins = newest.cells.length;
   const { low, step } = newest;
   const levels = new Uint8Array(LIVE_COLUMNS * bins);
@@ -902,7 +902,7 @@ function gridOf(all, newest, from_us, to_us) {
   return { begin_us: from_us, step_us, columns: LIVE_COLUMNS, bins, low, step, levels, size_low: small, size_high: large };
 }
 function scaleOf(all, from_us) {
-  // The few largest share the brightest colour. A sample is enough.
+  // The few largest sizes share the brightest colour. A sample is enough.
   const sizes = [];
   const shown = all.filter((c) => c.cells && c.at_us >= from_us);
   const every = Math.max(1, Math.floor((shown.length * 200) / 8000));
@@ -941,7 +941,7 @@ function route() {
   showState("…", "");
   showQuote(null);
   for (const id of ["heat-note", "spread-now", "depth-now", "levels"]) setText($(id), "");
-  drawHeat(null, 0); // that of another symbol must not be seen under this name
+  drawHeat(null, 0); // another symbol's picture must not be seen under this name
   $("main").focus({ preventScroll: true });
   scrollTo(0, 0);
   if (app.mode === "recording") { seen.history = null; openRecorded(); return; }
