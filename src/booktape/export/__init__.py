@@ -1,5 +1,5 @@
-"""What was recorded, in the layouts of other tools; docs/export.md shows each of them loaded.
+"""Recordings in the layouts of other tools. docs/export.md shows how each of those tools loads them.
 
 No format crosses a gap silently: a file ends there (Tardis), the book is cleared where
-the gap begins (hftbacktest), or every row says its epoch (CSV, Parquet).
+the gap begins (hftbacktest), or every row has its epoch (CSV, Parquet).
 """

@@ -34,7 +34,7 @@ Outcome: TypeAlias = Written | Gap
 
 
 def no_data_for(symbol: str) -> NotRecorded:
-    """The error for a symbol that has no data in the time asked for, so that its file would be empty."""
+    """The error for a symbol whose file would be empty, because it has no data in the requested time range."""
     return NotRecorded(f"{symbol} has no data in that time. Leave it out, or choose a longer time.")
 
 
@@ -44,32 +44,32 @@ def file_name(symbol: str) -> str:
 
 
 def check_cell(symbol: str) -> None:
-    """Whether a symbol can stand in a cell of CSV as it is. Raises UsageError.
+    """Raises UsageError unless a symbol can be a CSV cell as it is.
 
-    One with a comma, a quote or a newline would be several cells, and a spreadsheet takes one that begins
-    with `=`, `+`, `-` or `@` for a formula. No exchange has such a symbol; an archive of a stranger may.
+    A symbol with a comma, a quote or a newline would become several cells, and a spreadsheet takes one that begins
+    with `=`, `+`, `-` or `@` for a formula. No exchange has such symbols, but a stranger's archive may.
     """
     if _NO_CELL.search(symbol):
         raise UsageError(f"{symbol!r} cannot stand in a CSV file. Choose --format parquet.")
 
 
 def stamp(local_us: int, epoch: int | None = None) -> str:
-    """`20261122T101300.000000Z-3`: sorts by time; the number is the epoch, as in `gaps/`."""
+    """A text such as `20261122T101300.000000Z-3`, which sorts by time. The number is the epoch, as in `gaps/`."""
     number = "" if epoch is None else f"-{epoch}"
     return f"{moment_at(local_us):%Y%m%dT%H%M%S.%fZ}{number}"
 
 
 _NO_CELL: Final = re.compile(r'^[=+\-@]|[",\s]')
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-"""Errors of file systems without hard links."""
+"""The errors by which file systems refuse hard links."""
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[tuple[IO[bytes], ExitStack]]:
     """Yields a file to write to, and a stack for the writers on top of it, which are closed first.
 
-    The file gets its name when everything is written and closed; if that fails it is removed. Until then it
-    has a random name. Raises UsageError if a file of that name exists, also if it appears meanwhile, and
+    The file gets its name when everything is written and closed; if that fails, it is removed. Until then it
+    has a random name. Raises UsageError if a file of that name exists or appears meanwhile, and
     WriteFailed if the disk fails.
     """
     if os.path.lexists(path):
@@ -94,9 +94,9 @@ def new_file(path: Path) -> Iterator[tuple[IO[bytes], ExitStack]]:
 
 
 def _publish(partial: Path, path: Path) -> None:
-    """Give the file its name by a hard link, which fails if the name is taken: a rename would replace it.
+    """Give the file its name by a hard link, which fails if the name is taken. A rename would replace the other file.
 
-    Known weakness: on a file system without hard links (FAT) a file that appears between the check and the
+    Known weakness: on a file system without hard links (FAT), a file that appears between the check and the
     rename is replaced.
     """
     try:
@@ -116,6 +116,6 @@ def _already_exists(path: Path) -> UsageError:
 
 
 def gzip_file(file: IO[bytes], stack: ExitStack) -> IO[bytes]:
-    """A compressed file. The same content always gives the same bytes."""
+    """A gzip stream into the file. The same content always gives the same bytes."""
     packed = gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0)
     return cast("IO[bytes]", stack.enter_context(packed))

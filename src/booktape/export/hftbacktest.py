@@ -3,9 +3,9 @@
 Every event is for both of its processors (the exchange's and the local one), which is right because
 neither clock ever goes back. A DEPTH_CLEAR without a side comes where a gap begins, so that the book is
 empty inside the gap, and before each snapshot: clearing a range would leave levels beyond it.
-Where trades were recorded, they stand between the changes.
+If trades were recorded, they come between the changes.
 
-Memory holds one file's events, 64 bytes each, and twice that while it is written.
+Memory holds the events of one file, 64 bytes each, and twice as much while the file is written.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ Events: TypeAlias = NDArray[np.void]
 
 DEPTH, TRADE, CLEAR, SNAPSHOT = 1, 2, 3, 4
 BOTH: Final = 1 << 31 | 1 << 30
-"""For the exchange's processor and for the local one."""
+"""The event is for the exchange's processor and for the local one."""
 BUY, SELL = 1 << 29, 1 << 28
-"""Of a level its side, of a trade who took: "it indicates that the trade initiator is a buyer"."""
+"""The side of a level, or the taker of a trade: "it indicates that the trade initiator is a buyer"."""
 
 _LATEST_US: Final = (2**63 - 1) // 1_000
 
@@ -53,7 +53,7 @@ PART_ROWS: Final = 1_000_000
 def parts(
     items: Iterable[Update | Break | TradeItem], out: Path, symbol: str, part_rows: int = PART_ROWS
 ) -> Iterator[Outcome]:
-    """Write the events. An update is never split between files. File names sort by time."""
+    """Write the events to files. An update is never split between two files. File names sort by time."""
     prefix, number, rows = file_name(symbol), 0, 0
     waiting: list[Events] = []
     for item in items:
@@ -84,7 +84,7 @@ def events(item: Update | Break | TradeItem) -> Events:
     if not all(-_LATEST_US <= time_us <= _LATEST_US for time_us in times_us):
         raise UsageError(
             "hftbacktest counts nanoseconds, which end on 2262-04-11, and an event is stamped "
-            f"{max(times_us, key=abs):,} us after 1970. Choose the time before it (--to), or another format."
+            f"{max(times_us, key=abs):,} us after 1970. End the export before it (--to), or choose another format."
         )
     found["exch_ts"], found["local_ts"] = (time_us * 1_000 for time_us in times_us)
     return found

@@ -1,8 +1,8 @@
-"""A folder of files for each segment: made whole, once, by any worker.
+"""A folder of files for each segment: published complete, and only once, by any worker.
 
-`OUT/<segment>/` has the files of one segment, and `export.json`, which says what was asked for and how many rows each
-file has. The folder gets its name when all of it is written. So a segment whose folder is there is finished, and two
-attempts at one segment do not harm each other: the first one counts, and both have the same bytes.
+`OUT/<segment>/` has the files of one segment and `export.json`, which records the request and the number of rows in
+each file. The folder gets its name when all of it is written. So a segment whose folder exists is finished, and two
+attempts at one segment do not harm each other: the first one counts, and both write the same bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _TAKEN: Final = (errno.ENOTEMPTY, errno.EEXIST)
 
 @dataclass(frozen=True, slots=True)
 class ExportedSegment:
-    """The number of files of one segment, and of their rows. `left_out`: nothing was written, a file is damaged."""
+    """The number of files of one segment, and of their rows.
+
+    `was_there`: an earlier run had made the folder. `left_out`: nothing was written, because a file is damaged.
+    """
 
     segment: str
     files: int = 0
@@ -38,7 +41,7 @@ class ExportedSegment:
 
 
 def _known_export(out: Path, segment: str, request: Mapping[str, object]) -> ExportedSegment | None:
-    """What an earlier run has written. None if it has not. Raises UsageError for another request's."""
+    """The export that an earlier run wrote, or None. Raises UsageError if that run had other options."""
     about = out / segment / _ABOUT
     try:
         with open_file(about) as file:
@@ -63,10 +66,10 @@ def export_segment(
     write: Callable[[Path], Iterable[Outcome]],
     is_damaged: Callable[[], bool],
 ) -> ExportedSegment:
-    """Let `write` fill a new folder, and give it the segment's name, unless an earlier run has. Raises WriteFailed, UsageError.
+    """Let `write` fill a new folder, and give the folder the segment's name. Do nothing if an earlier run has done it.
 
-    Nothing is kept if `is_damaged` afterwards. Known weakness: a process that is killed leaves its folder, whose name
-    begins with a dot.
+    If `is_damaged` is true afterwards, nothing is kept. Known weakness: a process that is killed leaves its folder,
+    whose name begins with a dot. Raises WriteFailed, UsageError.
     """
     if known := _known_export(out, segment, request):
         return known
@@ -87,7 +90,7 @@ def export_segment(
     finally:
         with disk_errors_named(folder):
             remove_own_tree(folder)
-    # If another attempt was faster, it must have been at the same.
+    # If another attempt was faster, it must have had the same options.
     _known_export(out, segment, request)
     return ExportedSegment(segment, len(files), sum(files.values()))
 

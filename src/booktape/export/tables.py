@@ -1,6 +1,6 @@
 """The stored rows as CSV or Parquet, one file a symbol: one row a level, or one column a level.
 
-Every row has its `epoch`: between rows of different epochs updates are missing. Memory holds one row group
+Every row has its `epoch`: between rows of different epochs there is a gap. Memory holds one row group
 of the archive, and `CHUNK_LEVELS` levels in the new shape.
 """
 
@@ -34,7 +34,7 @@ TableShape: TypeAlias = Literal["long", "wide"]
 TableFormat: TypeAlias = Literal["csv", "parquet"]
 
 CHUNK_LEVELS: Final = 250_000
-"""Some 70 bytes each in the shape `long`."""
+"""In the shape `long` a level takes some 70 bytes."""
 
 _SUFFIXES: Final = {"csv": "csv.gz", "parquet": "parquet"}
 
@@ -44,7 +44,7 @@ def table(
 ) -> Iterator[Outcome]:
     """Write all rows to one file. Yields the file, then the gaps between the rows.
 
-    Raises NotRecorded if there is no row, UsageError if the shape needs a depth.
+    Raises NotRecorded if there are no rows, UsageError if the shape needs a depth.
     """
     if table_format == "csv":
         check_cell(rows.query.symbol)
@@ -76,7 +76,7 @@ def _chunks(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _shaped(batch: pa.RecordBatch, shape: TableShape, depth: int | None) -> pa.RecordBatch:
-    """In files a missing level is null, not NaN: databases treat NaN as a number."""
+    """The batch in a shape. A missing level becomes null, not NaN, because databases treat NaN as a number."""
     found = shaped(batch, shape, depth)
     columns = [
         pc.if_else(pc.is_nan(column), None, column) if pa.types.is_float64(column.type) else column
@@ -88,7 +88,7 @@ def _shaped(batch: pa.RecordBatch, shape: TableShape, depth: int | None) -> pa.R
 def _opened(
     table_format: TableFormat, file: IO[bytes], schema: pa.Schema, stack: ExitStack
 ) -> Callable[[pa.RecordBatch], None]:
-    """What writes rows to a new file."""
+    """A function that writes rows to a new file."""
     if table_format == "parquet":
         return stack.enter_context(pq.ParquetWriter(file, schema, compression="zstd")).write_batch
     options = pyarrow.csv.WriteOptions(quoting_style="none")

@@ -1,7 +1,7 @@
 """Tardis.dev's CSV layouts, `incremental_book_L2`, `book_snapshot_K` and `trades`, compressed with gzip.
 
-A file ends where updates are missing, and one has all trades: some readers cut a second snapshot in a file to the size of the
-first. Memory holds one book.
+A file of book changes ends where updates are missing, because some readers cut a second snapshot in a file to the size
+of the first. One file has all trades. Memory holds one book.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _KEYS: Final = "exchange,symbol,timestamp,local_timestamp"
 
 
 class Naming(NamedTuple):
-    """The folder of the files, and the values of their first columns. `exchange` is one of Tardis's names."""
+    """The folder of the files, and the values of their first columns. `exchange` is a name that Tardis uses."""
 
     out: Path
     exchange: str
@@ -64,7 +64,7 @@ class Lines(Protocol):
 
 
 def decimal(value: float) -> str:
-    """The shortest text of a double, without an exponent, which some readers do not accept."""
+    """The shortest text of a double without an exponent, because some readers do not accept one."""
     text = repr(value)
     if "e" in text:
         text = f"{Decimal(text):f}"
@@ -72,7 +72,7 @@ def decimal(value: float) -> str:
 
 
 class Incremental:
-    """One line a level; a size of 0 deletes. The first update of a file is the whole book."""
+    """One line a level; a size of 0 deletes the level. The first update of a file is the whole book."""
 
     header = f"{_KEYS},is_snapshot,side,price,amount"
 
@@ -130,7 +130,7 @@ def snapshots(items: Iterable[Update | Break], naming: Naming, depth: int) -> It
 
 
 def trades(items: Iterator[TradeItem], naming: Naming) -> Iterator[Outcome]:
-    """Write `trades`: one line a trade, `side` is who took. Nothing where there is no trade."""
+    """Write `trades`: one line a trade; `side` is the taker's. Writes no file if there are no trades."""
     check_cell(naming.symbol)
     first = next(items, None)
     if first is None:
@@ -146,7 +146,7 @@ def trades(items: Iterator[TradeItem], naming: Naming) -> Iterator[Outcome]:
 
 
 def _stretches(items: Iterable[Update | Break]) -> Iterator[Iterator[Update | Break]]:
-    """The items, cut before each whole book. An epoch is no stretch: a tape may be missing amid one."""
+    """The items, cut before each whole book. A stretch is not an epoch: a tape may be missing within an epoch."""
     whole_books = 0
 
     def number(item: Update | Break) -> int:
@@ -178,7 +178,7 @@ def _write(
 
 @contextmanager
 def _csv_file(path: Path, header: str) -> Iterator[Callable[[str], None]]:
-    """A new file, compressed, with its first line; yields what writes the next ones."""
+    """A new compressed file with its header line. Yields a function that writes text to it."""
     with new_file(path) as (raw, stack):
         with disk_errors_named(path):
             file = gzip_file(raw, stack)

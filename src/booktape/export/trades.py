@@ -19,7 +19,7 @@ class TradeItem:
     """One trade. Times are microseconds since 1970.
 
     `local_us` is when it arrived. A trade that was filled, or that arrived after later ones, has the local time of the
-    trade behind it: by then it would have been there.
+    next trade: by then it would have arrived.
     """
 
     trade_id: int
@@ -35,10 +35,10 @@ def trade_items(trades: pa.Table) -> Iterator[TradeItem]:
     received = trades["receive_time"].cast(pa.int64()).to_numpy()
     exchange = trades["trade_time"].cast(pa.int64()).to_numpy()
     filled = trades["filled"].to_numpy()
-    # From the last one backward: the earliest arrival of what comes later.
+    # From the last trade backwards: the earliest arrival among this trade and all later ones.
     latest = np.where(filled, np.iinfo(np.int64).max, received)
     local = np.minimum.accumulate(latest[::-1])[::-1]
-    # Behind those that were filled at the end nothing arrived.
+    # No trade arrived after the filled trades at the very end, so they have no such arrival.
     last = max(received[~filled], default=0)
     local = np.where(local == np.iinfo(np.int64).max, np.maximum(exchange, last), local)
     names = ("trade_id", "price", "size", "buyer_is_maker")
@@ -53,10 +53,10 @@ def trade_items(trades: pa.Table) -> Iterator[TradeItem]:
 def with_trades(
     items: Iterable[Update | Break], trades: Iterable[TradeItem]
 ) -> Iterator[Update | Break | TradeItem]:
-    """The changes of a book, each behind the trades until its own time of the exchange.
+    """The changes of a book, each after the trades up to its own exchange time.
 
-    So the book at a trade is the one before it. A trade while the book was not known is left out, as are those after
-    the last change.
+    So the book at a trade is the one before it. Trades made while the book was not known are left out, and so are those
+    after the last change.
     """
     waiting = iter(trades)
     trade = next(waiting, None)

@@ -16,10 +16,10 @@ _LONG_AGO: Final = -(2**62)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Update:
-    """The changes that led to `book`. With `opens` they are all its levels.
+    """The changes that led to `book`. If `opens` is true, they are all levels of the book.
 
     Sizes are absolute, and 0 deletes. Times are microseconds since 1970. Neither clock ever goes back: an
-    event that was held for a snapshot has the time of the snapshot, which is when the book was known.
+    event that was held for a snapshot has the time of the snapshot, which is when the book became known.
     """
 
     opens: bool
@@ -65,7 +65,7 @@ def updates(replayed: Iterable[Step | Gap]) -> Iterator[Update | Break]:
 
 
 def _exchange_us(step: Step, following: Step | Gap | None) -> int:
-    """The exchange's time. A snapshot has none: then it is that of the next event, or ours if that is earlier."""
+    """The exchange time of a step. A snapshot has none; it gets that of the next event, or ours if that is earlier."""
     if step.book.event_time is not None:
         return moment_us(step.book.event_time)
     local_us = moment_us(step.book.receive_time)
@@ -80,14 +80,14 @@ def _update(step: Step, before: Book | None, times: tuple[int, int]) -> Update:
         before is None
         or event is None
         or before.epoch != book.epoch
-        # Where our clock went back, a replay between two times may leave out steps amid an epoch.
+        # Where our clock went back, a replay between two times may leave out steps within an epoch.
         or event.first_id > before.update_id + 1
     ):
         bids, asks = _levels(book.bid_price, book.bid_size), _levels(book.ask_price, book.ask_size)
         return Update(True, *times, bids, asks, book)
     if (before.bid_horizon, before.ask_horizon) == (book.bid_horizon, book.ask_horizon):
         return Update(False, *times, event.bids, event.asks, book)
-    # An audit moved the horizon, so the book has more new levels than its events.
+    # An audit moved the horizon, so the book has new levels that its events do not have.
     bids = changed(before.bid_price, before.bid_size, book.bid_price, book.bid_size)
     asks = changed(before.ask_price, before.ask_size, book.ask_price, book.ask_size)
     return Update(False, *times, bids, asks, book)

@@ -1,4 +1,4 @@
-"""Pictures of a recording. Each function takes a reader's `Recording` and gives a matplotlib Figure.
+"""Pictures of a recording. Each function takes a reader's `Recording` and returns a matplotlib Figure.
 
     rec = booktape.open("data")
     heatmap(rec, "BTCUSDT", start, end)      sizes over time and price, the mid, gaps, the horizon

@@ -23,7 +23,7 @@ from booktape.reader.coverage import DayCoverage, day_coverage, days_between
 from booktape.reader.gaps import gaps_by_symbol
 
 _NUMBERED_DAYS: Final = 14
-"""With more days there is no room for numbers in the cells."""
+"""The most days for which the cells have room for numbers."""
 
 _WIDTH_MAX: Final = 16.0
 _DARK: Final = 0.55

@@ -36,9 +36,9 @@ class _Side(NamedTuple):
 def depth(
     rec: Recording, symbol: str, time: Moment | None = None, *, bps: float | None = None
 ) -> Figure:
-    """Cumulative size on both sides of the book at a moment, `bps` around the mid.
+    """Cumulative size on both sides of the book at a moment, up to `bps` either side of the mid.
 
-    Without a time it is the moment of the last row. Without `bps` it is 25, and at least ten spreads. Raises
+    `time` defaults to the moment of the last row, `bps` to 25 or ten spreads, whichever is more. Raises
     BookNotKnown inside a gap, NotRecorded if a side of that book is empty.
     """
     moment = coverage_of(rec, symbol).last if time is None else time
@@ -74,7 +74,7 @@ def _draw(axes: Axes, book: Book, low: float, high: float) -> list[Artist]:
 
 
 def _fill(axes: Axes, side: _Side) -> Artist:
-    """Stairs from the best price to the edge: at each price the total size up to it."""
+    """Draw steps from the best price to the edge: at each price, the total size up to it."""
     within = np.abs(side.price - side.price[0]) <= abs(side.edge - side.price[0])
     total = np.cumsum(np.minimum(side.size[within], DRAWN_MAX))
     prices = np.append(side.price[within], side.edge)

@@ -1,4 +1,4 @@
-"""The book over time: the sizes at each price, the mid price, and what was not known."""
+"""The book over time: the sizes at each price, the mid price, the gaps and the horizon."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def heatmap(
     *,
     bps: float | None = None,
 ) -> Figure:
-    """Sizes by price and time, with the mid, gaps hatched and the horizon drawn.
+    """Sizes by price and time, with the mid, hatched gaps and the horizon.
 
     The price axis reaches `bps` hundredths of a percent beyond the lowest bid and the highest ask. Without
-    `bps` it is half as much as the price moved, at least 5 bps and ten spreads. Each column is the last book
-    known in it: what came and went in between is not visible. Memory is bounded.
+    `bps` it reaches half as far as the price moved, and at least 5 bps and ten spreads. Each column is the last book
+    known in it: levels that came and went in between are not visible. Memory is bounded.
     Raises NotRecorded if no book was known.
     """
     shown = TimeRange.clip(rec, symbol, start, end, COLUMNS)
@@ -96,7 +96,7 @@ def _lines(axes: Axes, grid: BookGrid, prices: PriceAxis) -> list[Artist]:
 
 
 def _horizon_note(grid: BookGrid) -> str:
-    """Why no horizon is drawn."""
+    """The sentence that says why no horizon is drawn."""
     horizons = np.concatenate([grid.best["bid_horizon"], grid.best["ask_horizon"]])
     whole = not np.isfinite(horizons).any()
     return style.WHOLE if whole else style.OUTSIDE

@@ -16,7 +16,7 @@ _DAY_US: Final = 86_400_000_000
 
 
 def read_grid(rec: Recording, shown: TimeRange) -> BookGrid:
-    """Raises NotRecorded if no book with two sides was known in this time, or none that can be drawn."""
+    """The books of a time range. Raises NotRecorded if no book with two sides was known in it, or none can be drawn."""
     grid = BookGrid(rec, shown)
     if not np.isfinite(grid.mid).any():
         raise NotRecorded(
@@ -27,13 +27,13 @@ def read_grid(rec: Recording, shown: TimeRange) -> BookGrid:
 
 
 def edges(grid: BookGrid) -> Floats:
-    """Where each column begins, and where the last one ends, in days since 1970, as matplotlib counts."""
+    """Where each column begins, and where the last one ends, in matplotlib's unit: days since 1970."""
     found: Floats = (grid.begin_us + np.arange(grid.count + 1) * grid.step_us) / _DAY_US
     return found
 
 
 def line(grid: BookGrid, values: Floats) -> tuple[Floats, Floats]:
-    """The points of a line of steps, interrupted wherever the epoch changes, also within one interval."""
+    """The points of a stepped line, interrupted wherever the epoch changes, even within one interval."""
     days = edges(grid)
     ends = np.flatnonzero(np.diff(grid.best["epoch"])) + 1
     return np.insert(days, ends, days[ends]), np.insert(np.append(values, values[-1]), ends, np.nan)

@@ -34,7 +34,7 @@ def spread(
 
     The imbalance is (bids - asks) / (bids + asks), summed over the sizes of the best `levels` of
     each side: +1 is all bids, -1 all asks. Each point is the last book known in its interval.
-    Raises NotRecorded if no book was known then.
+    Raises NotRecorded if no book was known in this time range.
     """
     if levels < 1:
         raise UsageError(f"levels={levels} is not a valid number of levels. Write 1 or more.")

@@ -26,13 +26,13 @@ BID: Final = "#0072B2"
 ASK: Final = "#D55E00"
 NEUTRAL: Final = "#333333"
 SIZES: Final = "YlGnBu"
-"""From light to dark also when printed in grey."""
+"""Runs from light to dark even when printed in grey."""
 
 _GAP: Final = "#8c8c8c"
 VEIL: Final = (0.55, 0.55, 0.55, 0.3)
 _SUFFIXES: Final = (".png", ".svg")
 _DPI: Final = 110
-# Only quote assets that no other one ends with: BATUSD may be BAT against USD, or BA against TUSD.
+# Only quote assets that are not the end of another quote asset: BATUSD may be BAT against USD, or BA against TUSD.
 _QUOTES: Final = ("USDT", "USDC", "BTC", "ETH", "BNB", "TRY", "BRL", "JPY")
 
 
@@ -42,7 +42,7 @@ def figure(width: float = 10, height: float = 5.6) -> Figure:
 
 
 def save(picture: Figure, path: Path | str) -> Path:
-    """Write a picture as PNG or SVG, by the name's suffix. The same picture gives the same bytes.
+    """Write a picture as PNG or SVG, depending on the suffix of its name. The same picture gives the same bytes.
 
     An existing file is replaced. Raises UsageError for another suffix, or a path that cannot be written.
     """
@@ -58,18 +58,18 @@ def save(picture: Figure, path: Path | str) -> Path:
 
 
 def check_name(path: Path) -> None:
-    """Raises UsageError unless the suffix is one of a picture."""
+    """Raises UsageError unless the suffix is that of a picture."""
     if path.suffix.lower() not in _SUFFIXES:
-        raise UsageError(f"{path} is not a valid name for a picture. Let it end with .png or .svg.")
+        raise UsageError(f"{path} is not a valid name for a picture. End it with .png or .svg.")
 
 
 def name(symbol: str) -> str:
-    """A symbol as in folder names (percent-encoded), because not every font has every script."""
+    """A symbol percent-encoded as in folder names, because not every font has every script."""
     return quote(symbol, safe="")
 
 
 def assets(symbol: str) -> tuple[str, str]:
-    """Base and quote asset, as units. Known weakness: found by the symbol's end, for common quote assets only."""
+    """Base and quote asset, as units. Known weakness: only common quote assets are recognised, by the symbol's end."""
     known = next((one for one in _QUOTES if symbol.endswith(one) and symbol != one), None)
     if known is None:
         return "base asset", "quote asset"
@@ -99,7 +99,7 @@ def time_axis(axes: Axes, shown: TimeRange) -> None:
 
 
 def number(moment: object) -> float:
-    """A moment, or an array of them, as matplotlib counts: days."""
+    """A moment, or an array of them, in matplotlib's unit: days since 1970."""
     found: float = date2num(moment)
     return found
 
