@@ -181,7 +181,7 @@ def test_a_manifest_cannot_make_us_send_any_other_file(address: str, tmp_path: P
     forged = {root / "snapshots" / ".." / ".." / "secret": FileSeal.of_file(tmp_path / "secret")}
     seal_manifest(layout, segment, forged, {})
     shipper = ship_all(root, address)
-    assert "which is no file of its segment" in shipper.refused[segment]
+    assert "which is not a file of its segment" in shipper.refused[segment]
 
 
 def test_a_refusal_ends_a_command_at_once(proxy: FaultyProxy, address: str, tmp_path: Path) -> None:

@@ -234,7 +234,7 @@ def test_a_part_of_an_archive_on_another_disk_is_refused(
     with tmpfs(tmp_path / "disk") as disk:
         (out / part).symlink_to(disk)
         before = everything(tmp_path)
-        with pytest.raises(UsageError, match=r"lies on another disk than .*keep all of an archive"):
+        with pytest.raises(UsageError, match=r"lies on another disk than .*keep the whole archive"):
             run(commands(archive, out)[name])
         assert everything(tmp_path) == before
     (out / part).unlink()

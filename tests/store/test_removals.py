@@ -36,5 +36,5 @@ def test_a_receipt_without_end_is_none(tmp_path: Path) -> None:
     receipt.parent.mkdir(parents=True)
     receipt.touch()
     os.truncate(receipt, 1 << 40)
-    with pytest.raises(Damaged, match="no receipt"):
+    with pytest.raises(Damaged, match="is not a receipt of a removal"):
         read_removal(layout, SEGMENT)

@@ -1,5 +1,5 @@
-"""Processes of the operating system: this one (`descriptors`, `terminal`, `tuning`, `extras`), and several that share work.
+"""Processes of the operating system: this one, and several that share work.
 
-`task_map` runs one function over many segments, in processes of this machine (`process_pool`), on a Dask cluster
-(`dask_cluster`) or by any executor.
+This one: `descriptors`, `terminal`, `tuning`, `extras`. Several: `task_map` runs one function over many segments, in
+processes on this machine (`process_pool`), on a Dask cluster (`dask_cluster`) or with any executor.
 """

@@ -26,10 +26,10 @@ _SAME: Final = ("booktape", "pyarrow")
 
 @contextmanager
 def dask_executor(address: str) -> Iterator[Executor]:
-    """An executor of the cluster whose scheduler has this address, for as long as the block runs.
+    """An executor for the cluster whose scheduler has this address, for as long as the block runs.
 
-    The scheduler gives the tasks of a worker that died to another one, three times as Dask is configured at first.
-    Raises UsageError without distributed and for workers with other versions, SchedulerUnreachable after
+    The scheduler gives the tasks of a worker that died to another worker, three times by Dask's default configuration.
+    Raises UsageError if distributed is not installed or workers have other versions, and SchedulerUnreachable after
     ANSWER_WITHIN_S at the latest.
     """
     client = _client(address)
@@ -37,20 +37,20 @@ def dask_executor(address: str) -> Iterator[Executor]:
         _check_versions(client)
         if not client.scheduler_info()["workers"]:
             terminal.write_to_stderr(f"{address} has no worker yet. Waiting for one.")
-        # Not pure: Dask would take an earlier result for ours, and files may have changed since.
+        # Not pure, because Dask would reuse an earlier result, and files may have changed since.
         yield client.get_executor(pure=False)
 
 
 def _client(address: str) -> Any:  # noqa: ANN401 a class of the extra
     distributed = import_extra("distributed", "distributed", "dask")
     try:
-        # Dask's own time-out ends once it is connected: a server that then says nothing is waited for for ever.
+        # Dask's own timeout covers only the connection: it would wait forever for a server that then says nothing.
         asyncio.run(asyncio.wait_for(_greet(address), ANSWER_WITHIN_S))
         return distributed.Client(address, timeout=ANSWER_WITHIN_S, set_as_default=False)
     except TimeoutError as error:
         why = f"there was no answer within {ANSWER_WITHIN_S} s"
         raise SchedulerUnreachable(address, why) from error
-    except Exception as error:  # what another kind of server answers can fail in any way
+    except Exception as error:  # the answer of another kind of server can fail in any way
         raise SchedulerUnreachable(address, str(error).rstrip(".")) from error
 
 
@@ -60,10 +60,10 @@ async def _greet(address: str) -> None:
 
 
 def _check_versions(client: Any) -> None:  # noqa: ANN401
-    """Workers that join later are not asked."""
+    """Raises UsageError if a worker has other versions. Workers that join later are not asked."""
     ours = {name: version(name) for name in _SAME}
 
-    # A function within a function is sent as code: a worker without booktape can run it too.
+    # A nested function is sent as code, so a worker without booktape can run it too.
     def ask(names: tuple[str, ...]) -> dict[str, str]:
         from importlib.metadata import distributions  # noqa: PLC0415 - it runs elsewhere
 
@@ -73,6 +73,6 @@ def _check_versions(client: Any) -> None:  # noqa: ANN401
         for name, own in ours.items():
             if theirs.get(name) != own:
                 raise UsageError(
-                    f"The worker {worker} has {name} {theirs.get(name, 'not at all')}, and this machine {own}: "
-                    "its files could differ from ours. Install the same version there."
+                    f"The worker {worker} has {name} {theirs.get(name, '(not installed)')}, and this machine "
+                    f"has {own}: its files could differ from ours. Install the same version there."
                 )

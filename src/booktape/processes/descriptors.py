@@ -1,8 +1,8 @@
-"""File descriptors: as many as the system allows, and one sentence where those are too few.
+"""File descriptors: as many as the system allows, and one sentence if those are too few.
 
-A shell allows 256 (macOS) or 1,024 (most of Linux) at first, and every process may raise that. So the limit is raised
-at the start. A process that has used up its descriptors cannot open anything: that is no fault of the file, and must
-never be reported as damage.
+A shell allows 256 (macOS) or 1,024 (most Linux systems) at first, and every process may raise that. So the limit is
+raised at the start. A process that has used up its descriptors cannot open anything. That is not the file's fault, and
+must never be reported as damage.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAC_MAX: Final = 10_240
 
 
 def raise_limit() -> None:
-    """Raise the soft limit, for this process and those it starts, to what the system allows."""
+    """Raise the soft limit to what the system allows, for this process and those it starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for wanted in (hard, _MAC_MAX):
         if _exceeds(soft, wanted):
@@ -51,7 +51,7 @@ def used_up(error: BaseException) -> TooFewDescriptors | None:
     if error.errno == errno.ENFILE:
         return TooFewDescriptors(
             f"{os.strerror(errno.ENFILE)}: all programs of this computer together have as many files "
-            "open as it allows. End some of them, or raise its limit, and start again."
+            "open as it allows. End some of the programs, or raise the computer's limit, and start again."
         )
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return TooFewDescriptors(
@@ -61,7 +61,7 @@ def used_up(error: BaseException) -> TooFewDescriptors | None:
 
 
 def refuse_used_up(error: BaseException) -> None:
-    """Before an error is reported as damage: raise TooFewDescriptors where it is that."""
+    """Raise TooFewDescriptors if that is the error's cause. To be called before an error is reported as damage."""
     if too_few := used_up(error):
         raise too_few from error
 

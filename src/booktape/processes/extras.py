@@ -10,7 +10,7 @@ from booktape.errors import UsageError
 
 # Any: a module that cannot be imported without the extra.
 def import_extra(module: str, library: str, extra: str) -> Any:  # noqa: ANN401
-    """A module that is, or needs, a library of an extra. Raises UsageError where that is not installed."""
+    """A module that is, or needs, a library of an extra. Raises UsageError if the library is not installed."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Processes of this machine that work for us, and end with this one.
+"""Worker processes on this machine that end with this one.
 
 By default, pool workers survive a killed parent, and each prints a traceback on Ctrl-C. So ours block Ctrl-C, and each
 holds one end of a pipe: when this process closes the other end, or ends, they exit at once.
@@ -22,7 +22,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PROCESS_DESCRIPTORS: Final = 4
-"""Descriptors that each process takes in this one: the ends of its pipes."""
+"""Descriptors that each worker process takes up in this one: the ends of its pipes."""
 
 SPAWN: Final = multiprocessing.get_context("spawn")
 """New processes, not forked ones: a fork of a process with threads may hang."""
@@ -30,11 +30,11 @@ SPAWN: Final = multiprocessing.get_context("spawn")
 
 @contextmanager
 def process_pool(count: int) -> Iterator[Executor]:
-    """An executor with `count` processes, which begin when they are needed.
+    """An executor with `count` processes, which are started when they are needed.
 
-    An exception in the block ends all processes at once; without one the block waits until all tasks are done. A
-    process that was killed makes every unfinished future raise BrokenProcessPool. Raises TooFewDescriptors before
-    any process has begun.
+    An exception in the block ends all processes at once; without one, the block waits until all tasks are done. A
+    killed process makes every unfinished future raise BrokenProcessPool. Raises TooFewDescriptors before
+    any process has started.
     """
     descriptors.require(descriptors.OWN + count * _PROCESS_DESCRIPTORS, f"{count} --jobs")
     theirs, ours = SPAWN.Pipe(duplex=False)
@@ -47,7 +47,7 @@ def process_pool(count: int) -> Iterator[Executor]:
 
 
 class _Pool(ProcessPoolExecutor):
-    """A process is started when a task is submitted. It inherits that SIGINT is blocked; we receive it after."""
+    """A process is started when a task is submitted. It inherits a blocked SIGINT, which we receive afterwards."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -1,7 +1,7 @@
 """One function over many independent tasks: in this process, in several, or with any executor.
 
-A task is a segment of a recording in most cases. It depends on no other task, writes whole files only, and writes the
-same bytes wherever and how often it runs. So a worker may be killed at any moment, and its task is done again.
+A task is usually one segment of a recording. It depends on no other task, writes only whole files, and writes the
+same bytes wherever and however often it runs. So a worker may be killed at any moment, and its task is repeated.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from booktape.processes.process_pool import process_pool
 T = TypeVar("T")
 
 Workers: TypeAlias = Executor | int
-"""Who works: an executor of `concurrent.futures`, or a number of processes of this machine (1: this one)."""
+"""Who does the work: a `concurrent.futures` executor, or a number of processes on this machine (1: this process)."""
 
 Tasks: TypeAlias = Mapping[str, tuple[Any, ...]]
-"""The arguments of each task, by the name that errors give it."""
+"""The arguments of each task, by the name that errors use for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A part of the tasks: each `count`-th one, from the `number`-th on. `number` counts from 1.
+    """A part of the tasks: every `count`-th one, starting with the `number`-th. `number` counts from 1.
 
-    Tasks that are added at the end change no other one's shard.
+    Tasks added at the end do not change the shard of any other task.
     """
 
     number: int = 1
@@ -46,16 +46,16 @@ WHOLE: Final = Shard()
 """All tasks."""
 
 _POOLS_MAX: Final = 3
-"""How often processes may be killed before we give up: two accidents, and a third that is none."""
+"""How often processes may be killed before we give up: twice may be an accident, a third time is not."""
 
 
 def map_tasks(
     work: Callable[..., T], tasks: Tasks, workers: Workers, done: Callable[[str, T], None]
 ) -> None:
-    """Call `work(*task)` for each task, and `done(name, result)` in this process as soon as it is finished.
+    """Call `work(*task)` for each task, and `done(name, result)` in this process as soon as the task is finished.
 
-    Results come in any order. The first error of a task is raised, and tasks that have not begun are cancelled.
-    Raises WorkerFailed, naming a task, when a worker that was killed cannot be replaced.
+    Results come in any order. The first error of a task is raised, and tasks that have not started are cancelled.
+    Raises WorkerFailed, naming a task, if a killed worker cannot be replaced.
     """
     if not isinstance(workers, int):
         _map_with(workers, work, tasks, done)
@@ -76,10 +76,10 @@ def cores() -> int:
 def _map_in_processes(
     work: Callable[..., T], tasks: Tasks, jobs: int, done: Callable[[str, T], None]
 ) -> None:
-    """In a pool of ours. When a process is killed, the whole pool is lost, and a new one does the rest.
+    """Map in our own pool. When a process is killed, the whole pool is lost, and a new one does the rest.
 
-    The tasks that may have been at work are then done first, one at a time: so the one that kills its process, with
-    its need of memory perhaps, is known by name.
+    The tasks that may have been running are then done first, one at a time, so the task that kills its process,
+    perhaps by using too much memory, is known by name.
     """
     left = dict(tasks)
 
@@ -92,15 +92,15 @@ def _map_in_processes(
             with process_pool(jobs) as pool:
                 _submit_all(pool, work, left, finished, {})
         except BrokenProcessPool:
-            # Tasks begin in order. The result of another one or two may have been on its way.
+            # Tasks start in order. Besides those running, the results of a few more may have been on their way.
             unfinished = dict(islice(left.items(), 2 * jobs))
             _map_one_by_one(work, unfinished, finished)
         else:
             return
     if left:
         raise WorkerFailed(
-            f"Processes were killed {_POOLS_MAX} times, and {len(left)} of {len(tasks)} tasks are left. Memory, "
-            "perhaps: try fewer --jobs.",
+            f"Processes were killed {_POOLS_MAX} times, and {len(left)} of {len(tasks)} tasks are left. Perhaps they "
+            "ran out of memory: try fewer --jobs.",
             1,
         )
 
@@ -112,8 +112,8 @@ def _map_one_by_one(work: Callable[..., T], tasks: Tasks, done: Callable[[str, T
                 result = pool.submit(work, *task).result()
             except BrokenProcessPool as error:
                 raise WorkerFailed(
-                    f"{name}: a process that worked on it was killed twice, the second time with nothing beside "
-                    "it. Memory, perhaps.",
+                    f"{name}: a process that worked on it was killed twice, the second time with nothing running "
+                    "beside it. Perhaps it ran out of memory.",
                     1,
                 ) from error
             done(name, result)
@@ -122,12 +122,12 @@ def _map_one_by_one(work: Callable[..., T], tasks: Tasks, done: Callable[[str, T
 def _map_with(
     executor: Executor, work: Callable[..., T], tasks: Tasks, done: Callable[[str, T], None]
 ) -> None:
-    """With an executor of the caller, which alone decides how often a task is tried."""
+    """Map with the caller's executor, which alone decides how often a task is tried."""
     names: dict[Future[T], str] = {}
     try:
         _submit_all(executor, work, tasks, done, names)
     except BrokenExecutor as error:
-        # Not cancelled: a pool that is ending itself does not expect that.
+        # Futures are not cancelled here: a pool that is shutting itself down does not expect that.
         raise WorkerFailed(f"The workers were killed. {error}", 1) from error
     except BaseException:
         for future in names:
@@ -142,11 +142,11 @@ def _submit_all(
     done: Callable[[str, T], None],
     names: dict[Future[T], str],
 ) -> None:
-    """Afterwards `names` has the futures whose result was not used."""
+    """Submit all tasks and use their results. On return or error, `names` has the futures whose result was not used."""
     for name, task in tasks.items():
         names[executor.submit(work, *task)] = name
     for future in as_completed(names):
-        # Forgotten, so that no result outlives its use.
+        # Removed, so that no result outlives its use.
         name = names.pop(future)
         try:
             result = future.result()
@@ -160,6 +160,6 @@ def _submit_all(
 
 
 def _given_up() -> tuple[type[Exception], ...]:
-    """What a future raises when its executor gives it up. Dask's own error counts where Dask is in use."""
+    """The errors that a future raises when its executor gives it up, including Dask's own if Dask is in use."""
     distributed = sys.modules.get("distributed")
     return (CancelledError, *((distributed.KilledWorker,) if distributed else ()))

@@ -4,15 +4,15 @@ r"""All text that leaves the process: reports on stdout, and on stderr the log, 
 (the log, rich, warnings, tracebacks, the logging of libraries) obeys the same two rules:
 
 - **No output stops the work.** Text that cannot be written, because the reader is gone, the disk is full or the
-  descriptor is closed, is lost and counted. A character that the encoding does not have is written as an escape,
+  descriptor is closed, is lost and counted. A character that the encoding lacks is written as an escape,
   such as `\u5e01`.
 - **stderr never blocks.** A thread writes it from a bounded queue; when the queue is full, lines are lost and
-  counted. A stopped pager, a frozen ssh or a Ctrl-S holds up that thread alone. A process that ends does not wait
-  for the thread.
+  counted. A stopped pager, a frozen ssh or a Ctrl-S holds up only that thread. A process that ends does not wait
+  for a blocked thread for more than DRAIN_S.
 
-Text may contain names, answers and files that others chose. So here, and only here, it is made safe for a terminal
+Text may contain names, answers and files that come from others. So here, and only here, it is made safe for a terminal
 (`fit`): escape sequences, NUL, bidirectional marks and the like are shown as escapes, nothing is read as markup, and
-long text is cut. The number of log lines of one event is limited, and the lines that were left out are counted.
+long text is cut. The number of log lines per event is limited, and the lines that were left out are counted.
 
 Writing to stdout blocks, as in other programs: the reader sets the pace, and a slow reader loses no line of a report.
 A server does not wait for stdout either (`never_wait_for_stdout`).
@@ -46,18 +46,18 @@ QUEUE_BYTES: Final = 1 << 20
 """Text that may wait for the reader of stderr: about ten thousand lines of the log."""
 
 DRAIN_S: Final = 2.0
-"""How long a process that ends waits until the queued text is written."""
+"""How long a process that ends waits for the queued text to be written."""
 
 STDOUT: Final = 1
 STDERR: Final = 2
 
 
 TEXT_MAX: Final = 2_000
-"""The most characters of a sentence, or of one value in the log: it may quote an answer of megabytes."""
+"""The most characters shown of a sentence, or of one value in the log, which may quote an answer of megabytes."""
 
 BURST_LINES: Final = 10_000
 LINES_PER_S: Final = 50.0
-"""Limits of one event of the log. A lost connection of 1,024 symbols logs a few lines for each of them at once."""
+"""Limits for each log event. Losing a connection with 1,024 symbols logs a few lines for each of them at once."""
 
 
 # ── writing ─────────────────────────────────────────────────────────────────────────────────────
@@ -66,7 +66,7 @@ LINES_PER_S: Final = 50.0
 def fit(text: str, most: int | None = TEXT_MAX) -> str:
     r"""Make text safe to show: unprintable characters become escapes (`\x1b`), and it is cut after `most` characters.
 
-    Line ends stay. Spaces other than U+0020 are escaped too, since they look like it.
+    Line ends stay. Spaces other than U+0020 are escaped too, because they look like U+0020.
     """
     cut = ""
     if most is not None and len(text) > most:
@@ -78,7 +78,7 @@ def fit(text: str, most: int | None = TEXT_MAX) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and what it counts, which ends with an s unless it is one: `1 segment`, `1,400 segments`."""
+    """A number and the noun it counts, with an s unless the number is 1: `1 segment`, `1,400 segments`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
@@ -89,7 +89,7 @@ def _shown(character: str) -> str:
 
 
 def write_line(text: str) -> None:
-    """Write one or more lines of a report to stdout; not cut, since it may be JSON."""
+    """Write one or more lines of a report to stdout. They are not cut, because they may be JSON."""
     sys.stdout.write(f"{fit(text, None)}\n")
     sys.stdout.flush()
 
@@ -118,7 +118,7 @@ class _FitConsole(Console):
 
 
 def _fit_values(_: object, __: str, event: EventDict) -> EventDict:
-    """A processor of the log: makes all keys and values of a line safe to show."""
+    """A log processor: makes all keys and values of a line safe to show."""
     return {
         fit(key): value if isinstance(value, int | float | None) else fit(str(value))
         for key, value in event.items()
@@ -126,9 +126,9 @@ def _fit_values(_: object, __: str, event: EventDict) -> EventDict:
 
 
 class _Limit:
-    """A processor of the log: BURST_LINES of one event at once, then LINES_PER_S.
+    """A log processor: allows BURST_LINES of one event at once, then LINES_PER_S.
 
-    The next line after dropped ones has their number as `left_out`.
+    The next line after dropped lines has their number as `left_out`.
     """
 
     def __init__(self) -> None:
@@ -164,7 +164,7 @@ class _Allowance:
 
 
 def log_to_stderr() -> None:
-    """Write the log to stderr: in colours on a terminal, elsewhere one `key=value` line an event."""
+    """Write the log to stderr: in colour on a terminal, elsewhere one `key=value` line per event."""
     colours = sys.stderr.isatty()
     pretty = structlog.dev.ConsoleRenderer(colors=colours)
     plain = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
@@ -177,8 +177,8 @@ def log_to_stderr() -> None:
             pretty if colours else plain,
         ],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
-        # Looked up for each line: while the status table is shown, `sys.stderr` writes above it. One write a line,
-        # so that it is lost as a whole or not at all.
+        # Looked up for each line: while the status table is shown, `sys.stderr` writes above it. Each line is one
+        # write, so that it is lost as a whole or not at all.
         logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
@@ -189,9 +189,9 @@ def log_to_stderr() -> None:
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """Replace stdout and stderr by streams that obey the rules above, until the process ends.
+    """Replace stdout and stderr with streams that obey the rules above, until the process ends.
 
-    An unexpected exception ends the process with exit code 1, and its traceback goes the same way.
+    An unexpected exception ends the process with exit code 1, and its traceback is written in the same way.
     """
     _open_closed_descriptors()
     before = sys.stdout, sys.stderr
@@ -218,13 +218,13 @@ def never_wait_for_stdout() -> None:
 
 
 def lost_lines() -> int:
-    """The number of lines of the log that have been lost so far."""
+    """The number of log lines that have been lost so far."""
     output = _output(sys.stderr)
     return output.lost_lines if output else 0
 
 
 def stdout_failure() -> str | None:
-    """Why a report on stdout is not whole; None where it is, or where its reader closed the pipe."""
+    """Why a report on stdout is incomplete; None if it is complete, or if its reader closed the pipe."""
     output = _output(sys.stdout)
     return output.failure if output else None
 
@@ -246,14 +246,14 @@ class _Output(io.RawIOBase):
 
     @property
     def name(self) -> int:
-        """The descriptor, as with a file that was opened by it."""
+        """The descriptor, as for a file that was opened by descriptor."""
         return self._descriptor
 
     def isatty(self) -> bool:
         return os.isatty(self._descriptor)
 
     def _put(self, text: bytes) -> bool:
-        """Write all of it, however long that takes. Returns False where it is lost, perhaps in part."""
+        """Write all of the text, however long that takes. Returns False if it is lost, perhaps only in part."""
         rest = memoryview(text)
         while rest:
             try:
@@ -279,7 +279,7 @@ class _WaitedOutput(_Output):
 
 
 class _Queued(NamedTuple):
-    """A text, and the number of lines that were dropped before it because the queue was full."""
+    """Some text, and the number of lines that were dropped before it because the queue was full."""
 
     text: bytes
     dropped: int
@@ -288,8 +288,8 @@ class _Queued(NamedTuple):
 class QueuedOutput(_Output):
     """A stream that never blocks: a thread writes from a queue, which drops text that does not fit.
 
-    `logging.handlers.QueueListener` would do this for records of the log only, and at the end it waits for its thread:
-    for ever, where that is blocked in a write.
+    `logging.handlers.QueueListener` would do this only for log records, and at the end it waits for its thread:
+    forever, if that is blocked in a write.
     """
 
     def __init__(self, descriptor: int, limit_bytes: int = QUEUE_BYTES) -> None:
@@ -315,14 +315,14 @@ class QueuedOutput(_Output):
         return len(text)
 
     def drain(self, most_s: float) -> None:
-        """Wait until everything is written or lost, at most `most_s`."""
+        """Wait until everything is written or lost, but at most `most_s`."""
         with self._changed:
             if self._dropped:
                 self._enqueue(b"")
             self._changed.wait_for(lambda: not self._unwritten, most_s)
 
     def _enqueue(self, text: bytes) -> None:
-        """Queue a text. The caller holds the lock."""
+        """Queue some text. The caller holds the lock."""
         self._queue.append(_Queued(text, self._dropped))
         self._dropped = 0
         self._unwritten += 1
@@ -330,7 +330,7 @@ class QueuedOutput(_Output):
         self._changed.notify_all()
 
     def _write_on(self) -> None:
-        """The thread: write queued text, for ever."""
+        """Write queued text forever. This is the thread."""
         # On a terminal with `stty tostop`, writing from the background would stop the whole process.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         unreported = 0
@@ -348,7 +348,7 @@ class QueuedOutput(_Output):
                 self._changed.notify_all()
 
     def _loss_report(self, lines: int) -> bytes:
-        """A line that says how many are missing here. On a terminal the status table shows the number."""
+        """A line that says how many lines are missing here. On a terminal the status table shows the number."""
         if not lines or self.isatty():
             return b""
         return f"booktape: missing here, could not be written: {counted(lines, 'line')}\n".encode()
@@ -361,20 +361,20 @@ def _lines(text: bytes) -> int:
 def _text(output: _Output, like: TextIO | None) -> io.TextIOWrapper:
     """A text stream for an output, in the encoding of the stream that it replaces.
 
-    Line-buffered, so that each line, or each text that ends with one, is one write.
+    It is line-buffered, so that each line, or each text that ends with a newline, is one write.
     """
     encoding = like.encoding if like else "utf-8"
     return io.TextIOWrapper(output, encoding, errors="backslashreplace", line_buffering=True)
 
 
 def _output(stream: TextIO) -> _Output | None:
-    """The output of one of our streams, also behind rich's proxy; None for any other stream."""
+    """The output of one of our streams, even behind rich's proxy; None for any other stream."""
     output = getattr(stream, "buffer", None)
     return output if isinstance(output, _Output) else None
 
 
 def _open_closed_descriptors() -> None:
-    """Open the descriptors 0, 1 and 2 to /dev/null where they are closed (`2>&-`).
+    """Open any of the descriptors 0, 1 and 2 that is closed (`2>&-`) to /dev/null.
 
     Otherwise the first files that are opened get these numbers, and what a library writes to stderr ends up in a tape.
     """
@@ -382,5 +382,5 @@ def _open_closed_descriptors() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # `open` returns the lowest free one, which is this one: those below are open by now.
+            # `open` returns the lowest free descriptor, which is this one: those below are open by now.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)

@@ -1,13 +1,13 @@
-"""Settings of the interpreter for a recorder that runs for months: garbage collection, and the global lock.
+"""Interpreter settings for a recorder that runs for months: garbage collection, and the global lock.
 
-**Old garbage is not collected.** With many books a pass over all old objects held the event loop longer than anything
-else (`make bench BENCH=tests/bench/test_loop.py` shows the pauses), and found nothing: reference counts free what an
-event leaves behind. So only young objects are examined. Known weakness: a cycle that dies old is never freed.
-Connections and failed requests leave some; most of them die young.
+**Old garbage is not collected.** With many books, a pass over all old objects held up the event loop longer than
+anything else (`make bench BENCH=tests/bench/test_loop.py` shows the pauses), and found nothing: reference counts free
+what an event leaves behind. So only young objects are examined. Known weakness: a cycle that dies old is never freed.
+Connections and failed requests leave some cycles; most of them die young.
 
-**The lock changes hands sooner.** When numpy copies the rows of a group together, it releases the lock and takes it
-again for each row. While another thread computes, each time takes as long as that thread may keep the lock: with
-Python's own 5 ms the store's thread is late by seconds, and in the end the recorder waits for it.
+**The lock changes hands sooner.** When numpy joins the rows of a group, it releases the lock and takes it
+again for each row. While another thread computes, taking it back lasts as long as that thread may keep the lock: with
+Python's own 5 ms the store's thread falls seconds behind, and in the end the recorder waits for it.
 `make bench BENCH=tests/bench/test_recovery.py` shows the difference.
 """
 

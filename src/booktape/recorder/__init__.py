@@ -1,1 +1,1 @@
-"""The recorder: from the queue of `net` to the archive, with status, log, settings and worker processes."""
+"""The recorder: from `net`'s queue to the archive, with status, log, settings and worker processes."""

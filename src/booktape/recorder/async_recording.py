@@ -1,7 +1,7 @@
 """A `RecordingSession` for an event loop: one task at a time uses it, and the loop never waits for the disk.
 
-Records are handled in the loop. A flush runs in a thread, so that stamps and pings go on however slow the disk is;
-meanwhile records wait in the queue, which is bounded.
+Records are handled in the loop. A flush runs in a thread, so that stamps and pings continue however slow the disk is;
+in the meantime records wait in the queue, which is bounded.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from booktape.store.segment_writer import SegmentWriter
 from booktape.store.session import RecordingSession
 
 SET_BACK_NS: Final = 60 * 10**9
-"""A record stamped this long before its segment began did not just wait: the clock was set back. Then a new segment
-begins, so that rows are filed under the date that the clock shows now."""
+"""A record stamped this long before its segment began did not merely wait: the clock was set back. Then a new segment
+begins, so that rows are filed under the date that the clock now shows."""
 
 log = structlog.get_logger()
 
 
 class AsyncRecording:
-    """Drives `session`, and starts a new segment when the time of one is up."""
+    """Drives `session`, and starts a new segment when the time of the current one is up."""
 
     def __init__(self, session: RecordingSession, clock: Clock, segment_s: float) -> None:
         self.session = session
@@ -52,15 +52,15 @@ class AsyncRecording:
         return self._sealed_bytes + sum(writer.written_bytes for writer in unsealed)
 
     async def handle(self, records: list[TapeRecord], on_output: Callable[[Output], None]) -> None:
-        """Write records to the tape; what follows from them goes to `on_output`. Waits while the disk is behind.
+        """Write records to the tape, and pass their outputs to `on_output`. Waits while the disk is behind.
 
-        Each record is removed from `records` as it is handled, so after a cancellation the list holds the rest, and
-        what followed from the others has been handed on.
+        Each record is removed from `records` as it is handled. So after a cancellation the list holds the rest, and
+        the outputs of the others have been passed on.
         """
         async with self._lock:
             while records:
                 now_ns = records[0].received_ns
-                # Or the segment lies ahead of the clock, since that was set back.
+                # The second case: the segment lies ahead of the clock, because the clock was set back.
                 if now_ns >= self._ends_ns or now_ns < self._begun_ns - SET_BACK_NS:
                     await self._rotate(now_ns)
                 for output in self.session.handle(records.pop(0)):
@@ -73,11 +73,11 @@ class AsyncRecording:
             await self.flush()
         backlog = self.session.writer.backlog
         if backlog:
-            # Not awaited itself: a cancellation of this task would cancel the work, and lose its rows.
+            # Not awaited directly: cancelling this task would then cancel the work and lose its rows.
             await asyncio.wait({asyncio.wrap_future(backlog)})
 
     def raise_failed(self) -> None:
-        """Raise StoreError, if a segment that ended could not be sealed."""
+        """Raise StoreError if a segment that has ended could not be sealed."""
         while self._sealing and self._sealing[0].done():
             self._sealing.pop(0).result()
 
@@ -87,7 +87,7 @@ class AsyncRecording:
             await self._finish(self._flush())
 
     def flush_at_once(self) -> None:
-        """Hand the tape to the operating system before the process ends at once, unless a flush is under way."""
+        """Hand the tape to the operating system right before the process ends, unless a flush is under way."""
         under_way = self._under_way is not None and not self._under_way.done()
         if self._lock.locked() or under_way or self._has_ended:
             return
@@ -110,9 +110,9 @@ class AsyncRecording:
     ) -> None:
         """Handle the remaining records, end the recording, and wait until every file has its final name.
 
-        They may be a whole queue, so they are handled at the pace of the disk, and removed from the list.
-        What follows from them goes to `on_output` one by one: all of it at once may be too much for memory.
-        `follow_up` tells which connections have to end after a record, since their events take too much.
+        The records may be a whole queue, so they are handled at the pace of the disk, and removed from the list.
+        Their outputs go to `on_output` one by one: all of them at once may be too much for memory.
+        `follow_up` returns the ends of connections whose events take too much memory after a record.
         """
         if self._under_way is not None:
             await self._under_way
@@ -124,7 +124,9 @@ class AsyncRecording:
                 for output in self.session.handle(gone):
                     on_output(output)
             await self._keep_pace()
-            await asyncio.sleep(0)  # there may be thousands, and a second signal must be handled
+            await asyncio.sleep(
+                0
+            )  # there may be thousands of records, and a second signal must be handled
         log.info("sealing", segment=self.session.writer.segment.name)
         self.session.end(STOPPED)
         await self._finish(self._flush())
@@ -134,12 +136,12 @@ class AsyncRecording:
             await sealed
 
     async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
-        """Finish this work even if the caller is cancelled; `seal` waits for it then."""
+        """Finish this work even if the caller is cancelled; `seal` then waits for it."""
         self._under_way = asyncio.ensure_future(work)
         await asyncio.shield(self._under_way)
 
     async def _flush(self) -> None:
-        """Flush in a thread. While the disk is full, wait; the queue takes what arrives."""
+        """Flush in a thread. While the disk is full, wait; arriving records go into the queue."""
         await self._retry_while_full(lambda: asyncio.to_thread(self.session.writer.flush))
 
     def _seal_ended(self) -> None:
@@ -173,7 +175,7 @@ class AsyncRecording:
         log.info("new segment", segment=self.session.writer.segment.name)
 
     async def _begin_next(self, now_ns: int) -> None:
-        """Write a checkpoint of every book. Each is a turn of the loop, which must not wait for all of them."""
+        """Write a checkpoint of every book, one per turn of the loop, which must not wait for all of them."""
         self.session.rotate(now_ns)
         while self.session.write_next_of_opening():
             if self.session.writer.wants_flush:

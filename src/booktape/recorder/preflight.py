@@ -1,7 +1,7 @@
-"""`record --check`: would this recorder start, and record well? Everything is tried that costs the exchange next to nothing.
+"""`record --check`: finds out whether this recorder would start, and record well.
 
-All is looked at before it ends, so that an operator sees every fault at once. Nothing is recorded, and nothing
-stays: a folder that does not exist is not made.
+It tries everything that costs the exchange next to nothing, and all of it before it ends, so that an operator sees
+every fault at once. Nothing is recorded, and nothing is left behind: a folder that does not exist is not made.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
 
 ANSWER_S: Final = 20.0
-"""How long the exchange may take. A recorder itself would go on trying for ever."""
+"""How long the exchange may take. The recorder itself would keep trying forever."""
 
 OFFSET_MAX_NS: Final = 10**9
-"""Rows are stamped by this machine's clock, so they would be wrong by as much as it is."""
+"""The largest clock offset that passes. Rows are stamped by this machine's clock, so they are as wrong as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was tried."""
+    """The result of one check."""
 
     what: str
     is_fine: bool
@@ -42,7 +42,7 @@ class Finding:
 
 
 async def try_out(settings: Settings, clock: Clock) -> list[Finding]:
-    """Every finding, in the order of a start. Raises nothing that concerns a setting."""
+    """Every finding, in the order in which a start would meet it. No problem with a setting is raised as an error."""
     async with open_exchange(settings, clock) as rest:
         folder = await asyncio.to_thread(_try, "folder", lambda: _use_folder(settings.out))
         return [folder, *await _ask(settings, rest)]
@@ -57,7 +57,7 @@ def _try(what: str, work: Callable[[], str]) -> Finding:
 
 
 def _use_folder(out: Path) -> str:
-    """Lock it, and write a byte. Where it does not exist yet, the nearest folder above it is tried."""
+    """Lock the folder and write a byte. If it does not exist yet, only write to the nearest folder above it."""
     if out.is_dir():
         with lock_directory(Layout(out).lock, folder=True):
             return _write_into(out)
@@ -72,7 +72,7 @@ def _write_into(folder: Path) -> str:
 
 
 async def _ask(settings: Settings, rest: RestClient) -> list[Finding]:
-    """What the exchange says of the symbols, and of the time."""
+    """What the exchange says about the symbols and the time."""
     try:
         async with asyncio.timeout(ANSWER_S):
             listed = await rest.look_up(settings.symbols)
@@ -97,6 +97,6 @@ async def _ask(settings: Settings, rest: RestClient) -> list[Finding]:
     else:
         error_ms, offset_ms = offset.error_ns / 1e6, offset.offset_ns / 1e6
         is_fine = abs(offset.offset_ns) - offset.error_ns <= OFFSET_MAX_NS
-        detail = f"{offset_ms:+.1f} ms ± {error_ms:.1f} ms beside the exchange's"
+        detail = f"{offset_ms:+.1f} ms ± {error_ms:.1f} ms from the exchange's"
         found.append(Finding("clock", is_fine, detail))
     return found

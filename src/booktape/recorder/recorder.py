@@ -1,8 +1,8 @@
 """The recorder: messages of the exchange in, files out, and requests back to the exchange.
 
 `net` stamps records and puts them into a queue. The recorder takes them out in order; a `RecordingSession` writes
-each one to the tape and applies it. What that returns is counted, and requests among it (fetch
-a snapshot, replace a connection) go back to `net`. The rest of this file starts and stops this in the right order.
+each one to the tape and applies it. The outputs are counted, and requests among them (fetch
+a snapshot, replace a connection) go back to `net`. The rest of this file starts and stops all this in the right order.
 """
 
 from __future__ import annotations
@@ -45,15 +45,17 @@ from booktape.store.layout import can_be_stored
 from booktape.wire.exchange_info import ExchangeInfo
 
 FLUSH_S: Final = 0.5
-"""The pause between two flushes of the tape. A `kill -9` takes what came since the last one, and what still waits in
-the queue: little, while the disk keeps up."""
+"""The pause between two flushes of the tape. A `kill -9` loses what came since the last flush, and what is still
+waiting in the queue: little, while the disk keeps up."""
 
 QUEUE_RECORDS: Final = 10_000
 QUEUE_BYTES: Final = 128 << 20
-"""The most that the queue holds. When it is full the sockets are not read, and nothing is dropped here."""
+"""The most that the queue holds. While it is full, the sockets are not read, and nothing is dropped here."""
 
 WAITING_BYTES_MAX: Final = 128 << 20
-"""The most memory of all events that wait: held for a snapshot, or buffered for an earlier event. Above it, connections end."""
+"""The most memory for all waiting events: held for a snapshot, or buffered for an earlier event.
+
+Above it, connections are ended."""
 
 DECODED_PER_BYTE: Final = 20
 """The most memory that a byte of a message takes once it is decoded: `["1","1"],` takes 120 bytes."""
@@ -61,7 +63,7 @@ DECODED_PER_BYTE: Final = 20
 TURN_RECORDS: Final = 20
 TURN_BYTES: Final = 32 << 10
 TURN_BOOKS: Final = 50
-"""The most that is handled, or looked at, before the loop serves the sockets again: stamps are late by this time."""
+"""The most that is handled or examined before the loop serves the sockets again: stamps are late by that time."""
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -69,7 +71,7 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def open_exchange(settings: Settings, clock: Clock) -> AsyncIterator[RestClient]:
-    """The client of the exchange's REST interface, with the context that all of `net` shares. Nothing is asked for yet."""
+    """The client of the exchange's REST interface, with the context that all of `net` shares. It sends nothing yet."""
     queue = RecordQueue(QUEUE_RECORDS, QUEUE_BYTES)
     pause = RequestPause(clock, settings.partition.pause_memory)
     async with open_session(pause) as http_session:
@@ -83,8 +85,8 @@ async def open_exchange(settings: Settings, clock: Clock) -> AsyncIterator[RestC
 class Recorder:
     """Records until `stop`, or until the duration is over.
 
-    `run` raises BooktapeError for what the user can fix; files that were sealed are intact then. It raises
-    NothingRecorded where no book was synced before the duration was over.
+    `run` raises BooktapeError for what the user can fix; files that were already sealed stay intact. It raises
+    NothingRecorded if no book was synced before the duration was over.
     """
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
@@ -135,7 +137,7 @@ class Recorder:
         return None if self._live is None or self._stopped.is_set() else self._live.status(shown)
 
     async def view(self, symbol: str, reach_bps: int) -> BookView | None:
-        """A known book, around its mid; None when it is not known, and for a symbol that is not recorded."""
+        """A known book, around its mid; None if the book is not known or the symbol is not recorded."""
         is_live = self._live is not None and not self._stopped.is_set()
         return self._live.view(symbol, reach_bps) if self._live and is_live else None
 
@@ -145,12 +147,12 @@ class Recorder:
             self._live.recording.flush_at_once()
 
     def _end_duration(self) -> None:
-        # A signal that came first is the user's wish to end, whatever there was to record.
+        # If a signal came first, the user wanted to stop, whether or not anything was recorded.
         self._duration_over = not self._stopped.is_set()
         self.stop()
 
     def _check_recorded(self) -> None:
-        """Raises NothingRecorded."""
+        """Raises NothingRecorded if the duration is over and no book was synced."""
         has_symbols = self._symbols != ()  # one of many workers may have none
         if self._duration_over and has_symbols and not self._telemetry.any_book_synced:
             venue = self._settings.venue
@@ -174,7 +176,7 @@ class Recorder:
         return None
 
     def _wanted(self, info: ExchangeInfo) -> tuple[str, ...]:
-        """The symbols to record. Those whose names are too long for a file are left out, and logged once."""
+        """The symbols to record. Those whose names are too long for a file are left out and logged once."""
         wanted = self._settings.wanted(info)
         too_long = {symbol for symbol in wanted if not can_be_stored(symbol)}
         for symbol in sorted(too_long - self._too_long):
@@ -187,7 +189,7 @@ class Recorder:
     ) -> _LiveRecording:
         settings, partition = self._settings, self._settings.partition
         start = settings.start(self._clock.now_ns(), symbols)
-        # In a thread: it looks for the newest rows of every symbol, in an archive of years perhaps.
+        # In a thread: it looks for the newest rows of every symbol, perhaps in an archive of years.
         session = await asyncio.to_thread(archive.begin, start, partition.tag, partition.owns)
         recording = AsyncRecording(session, self._clock, settings.segment_s)
         await recording.flush()
@@ -232,9 +234,9 @@ class _LiveRecording:
         )
 
     async def run(self, stopped: asyncio.Event, first_list: ExchangeInfo | None) -> None:
-        """Run all parts until stopped, then seal. `first_list`: None where the exchange has no list.
+        """Run all parts until stopped, then seal. `first_list`: None if the exchange has no list.
 
-        After a disk that failed, or a bug, nothing is sealed: the next start does it, from the tape.
+        After a disk failure or a bug, nothing is sealed: the next start does that, from the tape.
         """
         jobs = [
             self._keepers.run(),
@@ -282,7 +284,7 @@ class _LiveRecording:
         )
 
     def view(self, symbol: str, reach_bps: int) -> BookView | None:
-        """A known book. Looking at it sorts its pending changes, as a row does."""
+        """A known book. Viewing it sorts its pending changes, as writing a row does."""
         sync = self.recording.session.books.syncs.get(symbol)
         if sync is None or sync.state is not State.LIVE:
             return None
@@ -290,13 +292,13 @@ class _LiveRecording:
         return view_book(times_us, sync.update_id, sync.epoch, sync.book.columns(), reach_bps)
 
     def _listings(self) -> dict[str, ListingState]:
-        """What the tape says of each symbol's listing."""
+        """What the tape says about each symbol's listing."""
         listings = self.recording.session.books.listings()
         return {symbol: ListingState(*listing) for symbol, listing in listings.items()}
 
     def _add_listed(self, info: ExchangeInfo) -> None:
-        """Record symbols that were listed since the start."""
-        # A symbol is among the books only once its connection stands.
+        """Record symbols that have been listed since the start."""
+        # A symbol is among the books only once its connection is established.
         recorded = self._added.union(self.recording.session.books.symbols)
         new = tuple(symbol for symbol in self._wanted(info) if symbol not in recorded)
         if new:
@@ -306,15 +308,15 @@ class _LiveRecording:
             self._keepers.add(new)
 
     async def _handle_records(self) -> None:
-        """Handle records in order. Waits while the disk is behind, and then the queue fills."""
+        """Handle records in order. Waits while the disk is behind, so that the queue fills."""
         queue = self._context.queue
         while True:
-            # Handling empties this list. What a cancellation leaves in it, `run` seals.
+            # Handling empties this list. `run` seals whatever a cancellation leaves in it.
             records = self._unhandled = await queue.take(TURN_RECORDS, TURN_BYTES)
             count, last_ns = len(records), records[-1].received_ns
             came_bytes = sum(map(size_bytes, records))
             await self.recording.handle(records, self._on_output)
-            # Other connections follow those that end, as after any loss.
+            # New connections replace those that end, as after any loss.
             for gone in self._ends_to_free_memory(came_bytes, last_ns):
                 self._keepers.end(gone.connection)
                 await self.recording.handle([gone], self._on_output)
@@ -322,7 +324,7 @@ class _LiveRecording:
             await asyncio.sleep(0)
 
     def _on_output(self, output: Output) -> None:
-        """Count what follows from a record, and pass a request on to `net`."""
+        """Count an output, and pass it on to `net` if it is a request."""
         self._telemetry.record(output)
         if isinstance(output, FetchSnapshot):
             self._rest_client.request_snapshot(output)
@@ -331,7 +333,7 @@ class _LiveRecording:
         elif isinstance(output, ReplaceConnection):
             self._keepers.replace(output.connection, output.why)
             if output.silent:
-                # Or is the symbol halted, or delisted? And are the quiet books still the exchange's?
+                # Perhaps the symbol is halted or delisted. And are the quiet books still current?
                 self._rest_client.recheck_listing.set()
                 self._pulse.hurry()
         elif isinstance(output, CancelRequests):
@@ -341,13 +343,13 @@ class _LiveRecording:
         return self._ends_to_free_memory(size_bytes(record), record.received_ns)
 
     def _ends_to_free_memory(self, came_bytes: int, now_ns: int) -> list[Disconnected]:
-        """While waiting events take too much memory: the ends of the connections of the symbol with most of them.
+        """If waiting events take too much memory, the ends of the connections of the symbols with most of them.
 
-        As after any lost connection, a gap says what is lost with them. `now_ns` stamps the end. The rest of these
-        connections' messages, later in the queue, belongs to no connection any more.
+        As after any lost connection, a gap declares what is lost with them. `now_ns` stamps the ends. The rest of these
+        connections' messages, later in the queue, then belongs to no connection.
         """
         ends: list[Disconnected] = []
-        # Counted exactly only once it can be too much: a look at thousands of books takes a while.
+        # Counted exactly only once it may be too much: going through thousands of books takes a while.
         self._waiting_bytes += came_bytes * DECODED_PER_BYTE
         if self._waiting_bytes <= WAITING_BYTES_MAX:
             return ends
@@ -358,21 +360,21 @@ class _LiveRecording:
             if self._waiting_bytes <= WAITING_BYTES_MAX:
                 break
             self._waiting_bytes -= waiting[symbol]
-            why = f"{symbol}: {waiting[symbol] >> 20} MiB of events wait, and none can be applied"
+            why = f"{symbol}: {waiting[symbol] >> 20} MiB of events are waiting, and none can be applied"
             for connection in sorted(books.arbiter.feeds[symbol].last_by_connection):
                 log.warning("ending a connection", connection=connection, why=why)
                 ends.append(Disconnected(now_ns, connection, now_ns, DISCONNECTED, why))
         return ends
 
     async def _flush_often(self) -> None:
-        """Hand the tape to the operating system; end the recording where a segment could not be sealed."""
+        """Hand the tape to the operating system repeatedly; end the recording if a segment could not be sealed."""
         while True:
             await self._clock.pause(FLUSH_S)
             await self.recording.flush()
             self.recording.raise_failed()
 
     async def _replace_stalled(self) -> None:
-        """Have connections replaced on which a symbol falls silent."""
+        """Have a connection replaced if a symbol falls silent on it."""
         detector = StallDetector()
         while True:
             await self._clock.pause(STALL_CHECK_S)
@@ -382,5 +384,5 @@ class _LiveRecording:
                     await asyncio.sleep(0)
                 for connection, why in detector.find_stalled(symbol, feed, now_s):
                     self._keepers.replace(connection, why)
-                    # Or is the symbol halted, or delisted?
+                    # Perhaps the symbol is halted or delisted.
                     self._rest_client.recheck_listing.set()

@@ -22,7 +22,7 @@ ABORTED: Final = 130
 
 
 class RecorderLike(Protocol):
-    """A recorder, or several that look like one."""
+    """A recorder, or several that act as one."""
 
     async def run(self) -> None:
         """Record until stopped."""
@@ -31,23 +31,23 @@ class RecorderLike(Protocol):
         """Seal everything and return from `run`."""
 
     def flush(self) -> None:
-        """Hand the tape to the operating system before the process ends at once."""
+        """Hand the tape to the operating system right before the process ends."""
 
     def status(self, shown: int = SHOWN) -> RecorderStatus | None:
         """The state of the recording; None before it has begun, and while it ends.
 
-        The levels of `shown` books are looked at, which costs the loop up to a millisecond each.
+        It reads the levels of `shown` books, which costs the loop up to a millisecond each.
         """
 
     async def view(self, symbol: str, reach_bps: int) -> BookView | None:
-        """A known book, `reach_bps` around its mid; None when it is not known or not recorded."""
+        """A known book, `reach_bps` around its mid; None if it is not known or not recorded."""
 
 
 StatusView: TypeAlias = Callable[[RecorderLike], Coroutine[Any, Any, None]]
 
 
 def status_view(recorder: RecorderLike) -> Coroutine[Any, Any, None]:
-    """A table on a terminal, a line a minute elsewhere."""
+    """A table on a terminal, a line per minute elsewhere."""
     console = terminal.console(stderr=True)
     if console.is_terminal:
         return live_table.show(recorder.status, console)
@@ -59,7 +59,7 @@ async def run_until_signalled(
     view: StatusView = status_view,
     abort_signals: Collection[signal.Signals] = STOP_SIGNALS,
 ) -> None:
-    """Record until a signal or the duration ends it, and show the status meanwhile.
+    """Record until a signal or the duration ends the recording, and show the status in the meantime.
 
     A second signal ends the process at once, if it is one of `abort_signals`.
     """
@@ -107,14 +107,14 @@ def on_hangup(react: Callable[[], None]) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(react)
 
-    # Not by the loop: a loop that closes restores the default, by which the next SIGHUP ends the process.
+    # Not through the loop: a loop that closes restores the default, and then the next SIGHUP ends the process.
     signal.signal(signal.SIGHUP, handle)
 
 
 def ignore_hangup() -> None:
-    """Ignore SIGHUP after the first signal, so that it is never the second one, which aborts.
+    """Ignore SIGHUP after the first signal, so that it never counts as the second one, which aborts.
 
-    A terminal that closes sends it twice, by way of the system and of the shell; a service manager may send it
+    A closing terminal sends it twice, through the system and through the shell; a service manager may send it
     right after SIGTERM.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -1,6 +1,6 @@
-"""What systemd is told of a recorder that it started (`Type=notify`): that it records, and that it lives.
+"""What a recorder tells the systemd that started it (`Type=notify`): that it is recording, and that it is alive.
 
-The protocol is one datagram a message (sd_notify(3)). Elsewhere NOTIFY_SOCKET is not set, and nothing is sent.
+The protocol is one datagram per message (sd_notify(3)). Without systemd, NOTIFY_SOCKET is not set, and nothing is sent.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import structlog
 from booktape.recorder.status import RecorderStatus
 
 STARTING_S: Final = 0.2
-"""How often it is looked whether the recording has begun."""
+"""How often to check whether the recording has begun."""
 
 log = structlog.get_logger()
 
 
 async def notify_service_manager(status: Callable[[], RecorderStatus | None]) -> None:
-    """Send `READY=1` when the recording has begun, and signs of life before and after, until cancelled.
+    """Send `READY=1` once the recording has begun, and signs of life before and after, until cancelled.
 
-    A sign of life is sent by the loop that handles records: where it stands still, systemd restarts the recorder
+    The signs of life are sent by the loop that handles records: if it stands still, systemd restarts the recorder
     (`WatchdogSec=`), and the next start recovers what was not sealed. Known weakness: with several workers it is
-    the loop of their parent.
+    their parent's loop that sends them.
     """
     if "NOTIFY_SOCKET" not in os.environ:
         return
@@ -42,9 +42,9 @@ async def notify_service_manager(status: Callable[[], RecorderStatus | None]) ->
 
 
 def _send(message: str) -> None:
-    """Lost messages are logged: a manager that is being restarted may have no socket for a moment."""
+    """Send a message, or log that it was lost: a manager that is restarting may have no socket for a moment."""
     path = os.environ["NOTIFY_SOCKET"]
-    # "@" begins the name of a socket that is in no folder.
+    # "@" begins the name of an abstract socket, which is in no folder.
     address = "\0" + path[1:] if path.startswith("@") else path
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:

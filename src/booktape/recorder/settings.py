@@ -26,10 +26,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One worker's part of the symbols: each symbol belongs to exactly one worker, always to the same.
+    """One worker's part of the symbols: each symbol belongs to exactly one worker, and always to the same one.
 
     `run` names the recorder that all workers belong to; it is empty without workers. `pause_memory` is memory that
-    all of them share: until when the exchange wants no requests from their address, whichever of them received
+    all of them share: it says until when the exchange wants no requests from their address, whichever worker received
     that answer (`net/request_pause.py`).
     """
 
@@ -46,19 +46,19 @@ class Partition:
     def owns(self, symbol: str) -> bool:
         """Whether a symbol belongs to this worker.
 
-        Known weakness: how busy a symbol is does not count; only many symbols even that out.
+        Known weakness: how busy a symbol is does not count; this evens out only over many symbols.
         """
         return crc32(symbol.encode()) % self.count == self.index
 
 
 @dataclass(frozen=True, slots=True)
 class SymbolShard:
-    """One machine's part of the symbols: shard 2 of 3 is written 2/3, and 1/1 has all.
+    """One machine's part of the symbols: shard 2 of 3 is written 2/3, and 1/1 has all symbols.
 
-    Each shard draws a number for a symbol, from a hash of both, and the highest one has it (rendezvous
-    hashing). So a symbol stays where it is when others are listed; and with one more shard only those move
-    that the new one wins, a third of them from two to three. It is another hash than that of `Partition`, or
-    one worker of several would get nearly all symbols of its shard.
+    Each shard draws a number for a symbol, from a hash of both, and the shard with the highest number has the symbol
+    (rendezvous hashing). So a symbol stays where it is when others are listed, and when a shard is added, only the
+    symbols that the new shard wins move: a third of them when going from two to three. The hash differs from that of
+    `Partition`; otherwise one of several workers would get nearly all symbols of its shard.
     """
 
     number: int = 1
@@ -80,8 +80,8 @@ class SymbolShard:
 class Settings:
     """`symbols` are in the exchange's upper case.
 
-    Without symbols: all that trade against `quote_asset` (None: any asset), including those that are listed while
-    we record.
+    Without symbols, all that trade against `quote_asset` (None: any asset) are recorded, including those that are
+    listed while the recorder runs.
     """
 
     venue: Venue
@@ -104,12 +104,12 @@ class Settings:
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """The suffixes of the streams of each symbol that are recorded."""
+        """The suffixes of the streams that are recorded for each symbol."""
         witness = (SUFFIXES[self.witness],) if self.witness in SUFFIXES else ()
         return (DEPTH, *witness, *((TRADE,) if self.trades else ()))
 
     def shown(self) -> list[tuple[str, str]]:
-        """Every setting, as the options that give it."""
+        """Every setting, by the name of the option that sets it."""
         whole = f"all that trade against {self.quote_asset}" if self.quote_asset else "all"
         rollover = "in the last hour" if self.rollover_at_s is None else f"{self.rollover_at_s:g} s"
         return [
@@ -132,9 +132,9 @@ class Settings:
         ]
 
     def checked(self, info: ExchangeInfo | None) -> ExchangeInfo:
-        """What the exchange lists; the symbols themselves, unchecked, where it has no list (None).
+        """What the exchange lists; if it has no list (None), the symbols themselves, unchecked.
 
-        Raises UsageError for a symbol that it does not list, and when there is nothing to record.
+        Raises UsageError for a symbol that the exchange does not list, and if there is nothing to record.
         """
         if info is None:
             log.warning("the server has no exchangeInfo: symbols are not checked")
@@ -143,21 +143,21 @@ class Settings:
         if not self._chosen(info):
             of_shard = f" in shard {self.shard}" if self.shard.count > 1 else ""
             raise UsageError(
-                f"{self.venue.title} lists no symbol{of_shard} that trades against this asset now."
+                f"{self.venue.title} lists no symbol{of_shard} that now trades against this asset."
             )
         return info
 
     def wanted(self, info: ExchangeInfo) -> tuple[str, ...]:
-        """The symbols to record, as the exchange lists them now; a worker may have none."""
+        """The symbols to record, as the exchange now lists them; a worker may have none."""
         return tuple(filter(self.partition.owns, self._chosen(info)))
 
     def _chosen(self, info: ExchangeInfo) -> tuple[str, ...]:
         return tuple(filter(self.shard.owns, self.symbols or info.trading(self.quote_asset)))
 
     def warn_of_large_sizes(self, info: ExchangeInfo, symbols: tuple[str, ...]) -> None:
-        """Log which of these symbols may have sizes that no double holds, by the exchange's own limits.
+        """Log which of these symbols may, by the exchange's own limits, have sizes that no double can hold.
 
-        They are recorded all the same: the largest order that is allowed hardly ever exists.
+        They are recorded all the same: the largest allowed order hardly ever occurs.
         """
         for symbol in symbols:
             listed = info.symbols.get(symbol)
@@ -170,7 +170,7 @@ class Settings:
                 )
 
     def start(self, now_ns: int, symbols: tuple[str, ...]) -> SegmentStart:
-        """The first record of a tape of these symbols."""
+        """The first record of a tape with these symbols."""
         return SegmentStart(
             now_ns,
             __version__,

@@ -1,4 +1,4 @@
-"""A recorder whose sealed segments are shipped to a bucket beside it, and that never waits for the bucket."""
+"""A recorder whose sealed segments are shipped to a bucket while it records, and that never waits for the bucket."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from booktape.recorder.status import SHOWN, RecorderStatus
 from booktape.ship.shipper import Shipper
 
 FINAL_S: Final = 60.0
-"""How long shipping may go on once the recorder has sealed its last segment. systemd grants 90 s by default."""
+"""How long shipping may continue once the recorder has sealed its last segment. systemd allows 90 s by default."""
 
 log = structlog.get_logger()
 
 
 class ShippingRecorder:
-    """Runs a recorder and a shipper; it is run, stopped and shown like a recorder."""
+    """Runs a recorder and a shipper. It is run, stopped and shown like a recorder."""
 
     def __init__(self, recorder: RecorderLike, shipper: Shipper) -> None:
         self._recorder = recorder
@@ -30,17 +30,17 @@ class ShippingRecorder:
         self._is_sealed = False
 
     def stop(self) -> None:
-        """Have the recorder seal its files. Once they are sealed: leave what is not shipped to the next start."""
+        """Have the recorder seal its files. Once they are sealed, leave what is not shipped to the next start."""
         self._recorder.stop()
         if self._is_sealed:
             self._hurry.set()
 
     def flush(self) -> None:
-        """Hand the tape to the operating system before the process ends at once."""
+        """Hand the tape to the operating system right before the process ends."""
         self._recorder.flush()
 
     async def run(self) -> None:
-        """Record until stopped, then ship for FINAL_S at most. Raises NotShipped if anything is left then."""
+        """Record until stopped, then ship for at most FINAL_S. Raises NotShipped if anything is left after that."""
         shipping = asyncio.create_task(self._shipper.run())
         shipping.add_done_callback(_log_failure)
         try:
@@ -58,7 +58,7 @@ class ShippingRecorder:
         self._shipper.check()
 
     def status(self, shown: int = SHOWN) -> RecorderStatus | None:
-        """The recorder's status, and what waits for the bucket."""
+        """The recorder's status, and what is waiting for the bucket."""
         now = self._recorder.status(shown)
         return now and replace(now, backlog=self._shipper.backlog())
 
@@ -78,6 +78,6 @@ class ShippingRecorder:
 
 
 def _log_failure(shipping: asyncio.Task[None]) -> None:
-    """A failure of shipping is logged when it happens; recording goes on."""
+    """Log a failure of shipping when it happens; recording continues."""
     if not shipping.cancelled() and (error := shipping.exception()):
         log.error("shipping ended", why=repr(error))

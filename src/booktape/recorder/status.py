@@ -1,8 +1,8 @@
 """The state of a recording at one moment: what the table, the page and the metrics show.
 
-**By trouble.** With a thousand symbols the one that matters is not the first by name. So books are ordered: those that are
-not known come first, then those whose last evidence is old, then those of which a check has failed, then
-those that have gaps, then all others; each kind by name. A symbol that has ended comes last.
+**By trouble.** With a thousand symbols, the one that matters is not the first by name. So books are ordered: those that
+are not known come first, then those whose last evidence is old, then those that have failed a check, then
+those that have gaps, then all others; within each kind by name. Symbols that have ended come last.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from booktape.core.sync import State
 from booktape.ship.backlog import Backlog
 
 SHOWN: Final = 30
-"""Books whose levels are looked at. That sorts a book's pending changes, so of the others only counters are read."""
+"""Books whose levels are read. That sorts a book's pending changes, so for the others only counters are read."""
 
 OLD_EVIDENCE_NS: Final = 90 * 10**9
-"""Three periods of the pulse. Evidence that is older may still be within its bound (docs/proofs.md), but it is not usual."""
+"""Three periods of the pulse. Older evidence may still be within its bound (docs/proofs.md), but is unusual."""
 
 
 class Trouble(IntEnum):
@@ -35,23 +35,23 @@ class Trouble(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class BookTop:
-    """What is seen by looking at a known book. A side without levels has no best price."""
+    """What is read from the levels of a known book. A side without levels has no best price."""
 
     levels: int
     bid: float | None
     ask: float | None
 
 
-# Not frozen: a thousand are made every second, and a frozen one takes ten times as long.
+# Not frozen: a thousand are made every second, and making a frozen one takes ten times as long.
 @dataclass(slots=True)
 class BookStatus:
     """One symbol.
 
-    `reason`: why the book is not known; "" while it is, and before its first snapshot. `evidence_ns`: the last
-    evidence that it was current, `checked_ns`: the last comparison that is stored; 0 before the first.
-    `top` is None where the book is not known or was not looked at. `comparisons`: with other sources. `lost_ns`: how
-    long gaps have lasted since the start, one that is open included. `lag_ns`: how late the last event was, by our
-    clock and the exchange's; None before the first of this epoch.
+    `reason`: why the book is not known; "" while it is known, and before its first snapshot. `evidence_ns`: the last
+    evidence that it was current; `checked_ns`: the last comparison that was stored; both 0 before the first.
+    `top` is None if the book is not known or its levels were not read. `comparisons`: with other sources. `lost_ns`:
+    how long gaps have lasted since the start, including one that is still open. `lag_ns`: how late the last event was,
+    by our clock and the exchange's; None before the first event of this epoch.
     """
 
     symbol: str
@@ -75,7 +75,7 @@ class BookStatus:
         return self.state == State.LIVE
 
     def trouble(self, now_ns: int) -> Trouble:
-        """The worst that is wrong with this book now."""
+        """The worst problem that this book has now."""
         if self.state == State.ENDED:
             return Trouble.ENDED
         if not self.is_known:
@@ -90,7 +90,7 @@ class BookStatus:
 class Blocked(StrEnum):
     """What keeps segments that are past their limit from being removed.
 
-    They are not verified; they are not in their bucket yet; or the pass failed, as on a disk error.
+    They are not verified; they are not yet in their bucket; or the pass failed, for example on a disk error.
     """
 
     UNVERIFIED = "unverified"
@@ -100,10 +100,10 @@ class Blocked(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetentionStatus:
-    """The removal of old segments. A pass is complete when nothing stays that is past its limit and not needed.
+    """The removal of old segments. A pass is complete if nothing stays that is past its limit and not needed.
 
-    `complete_ns`: when the last complete pass ended; the start of the recorder before the first. `blocked`: why the
-    last pass was not complete, a sentence for each kind; empty when it was.
+    `complete_ns`: when the last complete pass ended; before the first, the start of the recorder. `blocked`: why the
+    last pass was not complete, a sentence for each kind; empty if it was complete.
     """
 
     complete_ns: int
@@ -111,7 +111,7 @@ class RetentionStatus:
 
     @property
     def text(self) -> str:
-        """What blocked the last pass; "" when nothing did."""
+        """What blocked the last pass; "" if nothing did."""
         return "; ".join(self.blocked.values())
 
 
@@ -119,9 +119,9 @@ class RetentionStatus:
 class RecorderStatus:
     """A whole recorder, at the moment `at_ns`. `books` are ordered by trouble; each symbol has one.
 
-    `lag_ms`: the age of the record just handled, since it left its socket. `written_bytes`: on the disk since
-    `started_ns`. `lost_lines`: lines of the log that were not read in time, or could not be written.
-    `backlog`: what waits for the bucket; None where nothing is shipped. `retention`: None where all is kept.
+    `lag_ms`: how long ago the last handled record left its socket. `written_bytes`: written to the disk since
+    `started_ns`. `lost_lines`: log lines that were not read in time, or could not be written.
+    `backlog`: what is waiting for the bucket; None if nothing is shipped. `retention`: None if everything is kept.
     """
 
     at_ns: int
@@ -160,15 +160,15 @@ class RecorderStatus:
 
     @property
     def oldest_evidence_ns(self) -> int | None:
-        """Of the known books the one whose last evidence is oldest; None when none is known."""
+        """The oldest time of last evidence among the known books; None if no book is known."""
         return min((book.evidence_ns for book in self.books if book.is_known), default=None)
 
     @property
     def bytes_an_hour(self) -> float:
-        """What a recording as long as this one writes in an hour."""
+        """What this recording has written per hour, on average."""
         return self.written_bytes * 3_600e9 / max(self.at_ns - self.started_ns, 1)
 
 
 def by_trouble(books: Iterable[BookStatus], now_ns: int) -> list[BookStatus]:
-    """The worst first; equal ones by name, so that several workers and their parent agree."""
+    """The worst first, equal ones by name, so that several workers and their parent agree."""
     return sorted(books, key=lambda book: (book.trouble(now_ns), book.symbol))

@@ -1,4 +1,4 @@
-"""The status view without a terminal: one log line a minute."""
+"""The status view without a terminal: one log line per minute."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 async def report(status: Callable[[], RecorderStatus | None]) -> None:
-    """Write a line a minute until cancelled."""
+    """Write a line per minute until cancelled."""
     while True:
         await asyncio.sleep(STATUS_LINE_S)
         now = status()

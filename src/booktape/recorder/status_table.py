@@ -1,7 +1,7 @@
 """The status view on a terminal: a table.
 
-A line for each book, those with trouble first, as many as the terminal has lines for; then a line of
-those that are not shown, and one about the recorder.
+A line for each book, those with trouble first, as many as fit on the terminal; then a line about the books
+that are not shown, and one about the recorder.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from booktape.recorder.status import SHOWN, BookStatus, RecorderStatus, Trouble
 
 REFRESH_S: Final = 1.0
 RATE_S: Final = 5.0
-"""Updates are counted over this time: workers report at other moments than those of a redraw."""
+"""Updates are counted over this time, because workers do not report at the moments of a redraw."""
 
 _OTHER_LINES: Final = 9
-"""Lines that are no book: the title, the frame and its head, the three lines below, and the cursor's."""
+"""Lines that show no book: the title, the frame and its head, the three lines below, and the cursor's line."""
 
 _COLUMNS: Final = (
     *("bid", "ask", "levels", "updates/s", "evidence", "checked", "failed", "snapshots", "gaps"),
@@ -58,7 +58,7 @@ async def show(status: Callable[[], RecorderStatus | None], console: Console) ->
                 (since_s, before), (now_s, _) = history[0], history[-1]
                 lines = max(1, console.size.height - _OTHER_LINES)
                 picture = render(now, before, now_s - since_s, lines)
-                # In a thread: to draw takes longer than the recorder's loop should be held.
+                # In a thread: drawing takes longer than the recorder's loop should be held up.
                 await asyncio.to_thread(live.update, picture, refresh=True)
             await asyncio.sleep(REFRESH_S)
 
@@ -86,7 +86,7 @@ def render(
 
 
 def age(since_ns: int, now_ns: int) -> str:
-    """How long ago, in two figures or so; "" for never. A clock that was set back shows 0."""
+    """How long ago, in about two figures; "" for never. If the clock was set back, it shows 0."""
     if not since_ns:
         return ""
     age_ms = max(0, now_ns - since_ns) / 1e6
@@ -95,7 +95,7 @@ def age(since_ns: int, now_ns: int) -> str:
 
 
 def price(value: float | None) -> str:
-    """All its figures, as the exchange writes prices, without zeros at the end; "" for none."""
+    """All digits of a price, as the exchange writes it, without trailing zeros; "" for none."""
     if value is None:
         return ""
     text = f"{value:.8f}"

@@ -38,7 +38,7 @@ log = structlog.get_logger()
 
 
 class Telemetry:
-    """Counts for the status view, and lines for the log."""
+    """Keeps counts for the status view, and writes lines to the log."""
 
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
@@ -57,14 +57,14 @@ class Telemetry:
         self.lag_ns = 0
 
     def count_records(self, count: int, waiting: int, lag_ns: int) -> None:
-        """Add `count` records; `waiting` more are queued, and the last left its socket `lag_ns` ago."""
+        """Add `count` records; `waiting` more are queued, and the last handled one left its socket `lag_ns` ago."""
         self.records += count
         self.waiting, self.lag_ns = waiting, lag_ns
 
     def books(
         self, books: Reconstruction, at_ns: int, shown: int = SHOWN
     ) -> tuple[BookStatus, ...]:
-        """The state of every book, by trouble. The `shown` books with most trouble are looked at."""
+        """The state of every book, by trouble. The levels of the `shown` books with most trouble are read too."""
         syncs = [books.syncs[symbol] for symbol in books.symbols]
         ordered = by_trouble((self.book_status(sync, at_ns) for sync in syncs), at_ns)
         for status in ordered[:shown]:
@@ -98,7 +98,7 @@ class Telemetry:
                 pass  # a trade is routine, and `net` logs what it does for requests
 
     def book_status(self, sync: SymbolSync, at_ns: int) -> BookStatus:
-        """The state of one book, and its counters; its levels are not looked at."""
+        """The state of one book, and its counters; its levels are not read."""
         symbol = sync.symbol
         open_ns = self._length_ns(sync.gap.start_ns, at_ns) if sync.gap else 0
         return BookStatus(
@@ -145,9 +145,9 @@ class Telemetry:
         log.warning("trades missing", symbol=gap.symbol, reason=gap.reason, **ids)
 
     def _record_note(self, note: Note) -> None:
-        """Log a note, but not the first of each symbol and kind: each start has one of each.
+        """Log a note, except the first of each symbol and kind: every start has one of each.
 
-        A first status that is not trading is logged. Clock offsets, four an hour, never are.
+        A first status is logged if the symbol is not trading. Clock offsets, four an hour, never are.
         """
         is_first = note.symbol is not None and (note.symbol, note.kind) not in self._noted
         self._noted.add((note.symbol, note.kind))
@@ -174,7 +174,7 @@ class Telemetry:
             )
 
     def _record_crossed(self, check: Check) -> None:
-        """Count a book that crosses, and log the first of each symbol: it may stay so for every row of a day."""
+        """Count a crossed book, and log the first of each symbol: it may stay crossed in every row of a day."""
         self.crossed[check.symbol] += 1
         if self.crossed[check.symbol] == 1:
             bid, ask = (level.price for level in check.differences)

@@ -1,4 +1,4 @@
-"""Several recorder processes that look like one recorder: each has its part of the symbols, all write one archive.
+"""Several recorder processes that act as one recorder: each has its part of the symbols, and all write to one archive.
 
 Each worker is a plain recorder. This process owns the directory, repairs what a kill left behind, starts the
 workers, sums up their status, and passes signals on. If a worker ends before it was stopped, the others are stopped.
@@ -39,13 +39,13 @@ STATUS_EVERY_S: Final = 0.5
 """How often a worker reports its status."""
 
 VIEW_S: Final = 2.0
-"""How long a worker may take to show a book: one that is starting a segment, or is suspended, shows none."""
+"""How long a worker may take to show a book. A worker that is starting a segment, or is suspended, shows none."""
 
 QUESTIONS_MAX: Final = 100
-"""Books that are asked for and not shown yet. A pipe holds many more, so that asking never blocks."""
+"""Books that may be requested but not yet shown. A pipe holds many more requests, so that sending one never blocks."""
 
 _WORKER_DESCRIPTORS: Final = 6
-"""Descriptors that each worker takes in this process: its pipe, its process, and what starting it takes."""
+"""Descriptors that each worker takes up in this process: its pipe, its process, and what starting it needs."""
 
 _ABORT: Final = signal.SIGINT
 """The signal that ends a stopping worker at once. Not SIGTERM: a service manager may send that to every process, and
@@ -65,7 +65,7 @@ class _Failure(NamedTuple):
 
 
 class _Question(NamedTuple):
-    """Which book is asked for, and how far around its mid."""
+    """Which book is requested, and how far around its mid."""
 
     symbol: str
     reach_bps: int
@@ -80,7 +80,7 @@ class _Shown(NamedTuple):
 
 @dataclass(slots=True)
 class _Worker:
-    """One process, its last report, and the answers that are waited for."""
+    """One process, its last report, and the answers that are still awaited."""
 
     process: BaseProcess
     pipe: Connection
@@ -90,7 +90,7 @@ class _Worker:
     waiting: dict[_Question, asyncio.Future[BookView | None]] = field(default_factory=dict)
 
     async def view(self, question: _Question) -> BookView | None:
-        """The book, or None where it is not known, or is not shown in time. All who ask at once share one answer."""
+        """The book, or None if it is not known or not shown in time. Simultaneous requests for it share one answer."""
         if question not in self.waiting:
             if len(self.waiting) >= QUESTIONS_MAX:
                 return None
@@ -98,7 +98,7 @@ class _Worker:
                 self.pipe.send(question)
             except OSError:
                 return None  # it has ended
-            # Its answer comes by way of the loop, so never before this line.
+            # Its answer comes through the loop, so never before this line.
             self.waiting[question] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(VIEW_S):
@@ -112,7 +112,7 @@ class _Worker:
             answer.set_result(shown.book)
 
     def read_reports(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read its reports until it has ended. Blocks, so it runs in a thread.
+        """Read the worker's reports until it has ended. This blocks, so it runs in a thread.
 
         A pipe that is not read is soon full, and then the worker would wait instead of recording.
         """
@@ -126,7 +126,7 @@ class _Worker:
                     loop.call_soon_threadsafe(self._show, report)
                 elif report is not None:
                     self.status = report
-                # None: it has not begun, or is ending. The last status stays.
+                # None: the worker has not begun, or is ending. The last status stays.
         self.process.join()
         if self.process.exitcode and self.failure is None:
             died = f"A worker process died (exit code {self.process.exitcode})."
@@ -134,7 +134,7 @@ class _Worker:
 
 
 class Workers:
-    """Records with several processes; it is run, stopped and shown like a `Recorder`."""
+    """Records with several processes. It is run, stopped and shown like a `Recorder`."""
 
     def __init__(self, settings: Settings, count: int) -> None:
         self._settings = settings
@@ -149,13 +149,13 @@ class Workers:
             worker.process.terminate()
 
     def flush(self) -> None:
-        """Have every worker bring its tape to the disk and end at once."""
+        """Have every worker hand its tape to the operating system and end at once."""
         for worker in self._workers:
             if worker.process.is_alive() and worker.process.pid:
                 os.kill(worker.process.pid, _ABORT)
 
     async def run(self) -> None:
-        """Record until all have ended. Raises WorkerFailed when one failed; the others have sealed their files."""
+        """Record until all have ended. Raises WorkerFailed if one failed; the others have then sealed their files."""
         needed = descriptors.OWN + self._count * _WORKER_DESCRIPTORS
         descriptors.require(needed, f"{self._count} --workers")
         with lock_archive(self._settings.out) as archive:
@@ -170,7 +170,7 @@ class Workers:
         self._check_failures()
 
     def status(self, shown: int = SHOWN) -> RecorderStatus | None:  # noqa: ARG002 they look at their own
-        """The sum of their last reports; None before all have begun.
+        """The sum of the workers' last reports; None before all have begun.
 
         A worker that is stopping reports no status, so its last one stays.
         """
@@ -178,12 +178,12 @@ class Workers:
         return _sum(parts) if parts and len(parts) == len(self._workers) else None
 
     async def view(self, symbol: str, reach_bps: int) -> BookView | None:
-        """A book, as the worker shows it that records the symbol; None where none does."""
+        """A book, as shown by the worker that records the symbol; None if no worker does."""
         owner = next((each for each in self._workers if each.partition.owns(symbol)), None)
         return await owner.view(_Question(symbol, reach_bps)) if owner else None
 
     def _check_failures(self) -> None:
-        """Raises WorkerFailed. A worker that recorded nothing is a failure only if all recorded nothing."""
+        """Raises WorkerFailed if a worker failed. One that recorded nothing counts only if all recorded nothing."""
         failures = [worker.failure for worker in self._workers if worker.failure]
         worst = [each for each in failures if each.exit_code != NothingRecorded.exit_code]
         in_vain = not any(worker.status and worker.status.rows for worker in self._workers)
@@ -201,7 +201,7 @@ class Workers:
 
 def partitions(count: int) -> list[Partition]:
     """The partitions of `count` workers."""
-    # Steady time is the machine's (on Linux and macOS), so it is the same in every process.
+    # Steady time belongs to the machine (on Linux and macOS), so it is the same in every process.
     run, pause_memory = secrets.token_hex(4), SPAWN.RawArray(c_double, NO_PAUSE)
     return [Partition(index, count, run, pause_memory) for index in range(count)]
 
@@ -226,9 +226,9 @@ def _sum(parts: list[RecorderStatus]) -> RecorderStatus:
 def _start(settings: Settings) -> _Worker:
     pipe, its_end = SPAWN.Pipe()
     process = SPAWN.Process(target=_work, args=(settings, its_end))
-    # A new process inherits the blocked signals. So a signal that comes while it is still starting waits until the
-    # worker can stop in order, instead of killing it.
-    resource_tracker.ensure_running()  # else it would be started in between, and unblock signals
+    # A new process inherits the blocked signals. So a signal that comes while the worker is still starting waits until
+    # the worker can stop properly, instead of killing it.
+    resource_tracker.ensure_running()  # otherwise it would be started in between, and unblock signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     try:
         process.start()
@@ -241,9 +241,9 @@ def _start(settings: Settings) -> _Worker:
 def _work(settings: Settings, pipe: Connection) -> None:
     """The main function of a worker process."""
     os.environ.pop("NOTIFY_SOCKET", None)  # it is the parent's
-    os.setsid()  # Ctrl-C and SIGHUP of the terminal go to the parent, which passes them on
+    os.setsid()  # Ctrl-C and the terminal's SIGHUP go to the parent, which passes them on
     for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # also one that came before, and is blocked
+        signal.signal(number, signal.SIG_IGN)  # this includes one that came earlier and is blocked
     with connected():
         log_to_stderr()
         tuning.tune_interpreter()
@@ -256,7 +256,7 @@ def _work(settings: Settings, pipe: Connection) -> None:
 
 
 async def _report_status(recorder: RecorderLike, pipe: Connection) -> None:
-    """Send the status, and books that are asked for, to the main process until cancelled.
+    """Send the status, and the books it requests, to the main process until cancelled.
 
     Stops the recorder when that process is gone.
     """
@@ -282,8 +282,9 @@ async def _report_status(recorder: RecorderLike, pipe: Connection) -> None:
             report = recorder.status()
             due_s = loop.time() + STATUS_EVERY_S
         try:
-            # A None, too: else a worker that waits for the exchange would never notice that the main process is
-            # gone, and outlive it. In a thread: if the main process is suspended or busy, only the thread waits.
+            # A None is sent too: otherwise a worker that waits for the exchange would never notice that the main
+            # process is gone, and would outlive it. In a thread: if the main process is suspended or busy, only the
+            # thread waits.
             await asyncio.to_thread(pipe.send, report)
         except OSError:
             log.warning("the recorder's main process is gone: sealing")

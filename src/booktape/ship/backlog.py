@@ -1,4 +1,4 @@
-"""The backlog: segments that are sealed in the archive and not in a bucket yet."""
+"""The backlog: segments that are sealed in the archive but not yet in a bucket."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Waiting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How much waits for a bucket. `oldest_s`: since when its oldest segment is sealed, in seconds since 1970."""
+    """How much is waiting for a bucket. `oldest_s`: when its oldest segment was sealed, in seconds since 1970."""
 
     segments: int
     bytes: int
@@ -51,7 +51,7 @@ class Backlog:
 def find_waiting(
     layout: Layout, shipped: set[Segment], known: dict[Segment, Waiting]
 ) -> dict[Segment, Waiting]:
-    """The sealed segments that are not `shipped`, oldest first. Those in `known` are not looked at again."""
+    """The sealed segments that are not `shipped`, oldest first. Those in `known` are not examined again."""
     return {
         segment: known.get(segment) or _waiting(layout, segment)
         for segment in sealed_tapes(layout)
@@ -60,7 +60,7 @@ def find_waiting(
 
 
 def describe_shipping(layout: Layout) -> list[str]:
-    """A sentence for each bucket that segments of an archive are shipped to, from its receipts."""
+    """A sentence for each bucket that segments of an archive are shipped to, from the bucket's receipts."""
     found = []
     for address in buckets(layout):
         shipped = read_receipts(layout, address)
@@ -71,7 +71,7 @@ def describe_shipping(layout: Layout) -> list[str]:
 
 
 def _waiting(layout: Layout, segment: Segment) -> Waiting:
-    """Without a manifest that can be read the bytes are those of the tape: shipping reports the manifest."""
+    """If the manifest cannot be read, only the tape's bytes are counted: shipping will report the manifest."""
     tape = layout.tape(segment).stat()
     try:
         size = sum(each.bytes for each in manifest_of(layout, segment).files.values())

@@ -1,15 +1,16 @@
 """A bucket: objects that appear whole, are never overwritten, and are verified.
 
-**One put an object.** A file is sent in one request that makes the object only if there is none of that name
-(`If-None-Match: *` on S3; GCS and Azure have the same). The service makes an object visible when it has all of
-its bytes, so nothing is ever seen in part. An upload in parts cannot be create-only with obstore, whose
-conditional puts are single requests; so there is none, and a file above OBJECT_BYTES_MAX (ship/content.py) is refused.
+**One put per object.** A file is sent in one request that makes the object only if none has that name
+(`If-None-Match: *` on S3; GCS and Azure have the same). The service makes an object visible once it has all of
+its bytes, so nothing is ever seen in part. With obstore an upload in parts cannot be create-only, because its
+conditional puts are single requests. So there are no uploads in parts, and a file above OBJECT_BYTES_MAX
+(ship/content.py) is refused.
 
 **Verified.** The answer to a put holds the object's ETag. On S3 that is the MD5 of what the service received
-(unless it encrypts with KMS). Where it is not the MD5 of our bytes, the object is read back and its SHA-256 compared.
+(unless it encrypts with KMS). If it is not the MD5 of our bytes, the object is read back and its SHA-256 compared.
 
 Credentials, regions and endpoints come from the environment, as obstore reads them (`AWS_…`, `GOOGLE_…`,
-`AZURE_…`), and are never logged: of an error only its status and reason are shown.
+`AZURE_…`), and are never logged: only the status and reason of an error are shown.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ SCHEMES: Final = ("s3", "gs", "az", "file")
 
 REQUEST_S: Final = 30.0
 SLOWEST_BYTES_PER_S: Final = 256 << 10
-"""A request may take REQUEST_S, and as long as its bytes take at SLOWEST_BYTES_PER_S."""
+"""A request may take REQUEST_S plus the time that its bytes take at SLOWEST_BYTES_PER_S."""
 
 _CHUNK_BYTES: Final = 1 << 20
 
@@ -55,7 +56,7 @@ class Bucket:
     """The objects below one address, such as `s3://bucket/prefix`. All methods raise BucketError."""
 
     def __init__(self, option: str, address: str) -> None:
-        """Raises UsageError for what is not an address, before anything is sent."""
+        """Raises UsageError for anything but an address, before anything is sent."""
         self.address = _checked(option, address)
         parts = urlsplit(self.address)
         self.folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
@@ -67,10 +68,11 @@ class Bucket:
                 raise UsageError(f"{option} {self.address}: {reason(str(error))}.") from error
 
     async def put(self, key: str, content: Content, *, look_first: bool) -> bool:
-        """Make the object, unless it is there already with the same bytes, and verify it.
+        """Make the object, unless it already exists with the same bytes, and verify it.
 
-        Returns whether it was there. May be repeated after any error, and after a process that ended in the
-        middle: `look_first` then saves sending what is there. Raises ObjectDiffers if another object has this name.
+        Returns whether it existed. May be repeated after any error, and after a process that ended
+        halfway: `look_first` then saves sending what already exists. Raises ObjectDiffers if another object has this
+        name.
         """
         made = None
         if not (look_first and await self._exists(key)):
@@ -80,7 +82,7 @@ class Bucket:
         return made is None
 
     async def _exists(self, key: str) -> bool:
-        """Whether there is such an object. Credentials that may not ask are answered with no."""
+        """Whether there is such an object. False if the credentials do not allow the question."""
         try:
             async with self._request(0):
                 await obstore.head_async(self._store(), key)
@@ -89,7 +91,7 @@ class Bucket:
         return True
 
     async def _make(self, key: str, content: Content) -> PutResult | None:
-        """Make the object. None if there is one."""
+        """Make the object. None if it already exists."""
         try:
             async with self._request(len(content.data)):
                 return await obstore.put_async(
@@ -112,7 +114,7 @@ class Bucket:
                     digest.update(chunk)
         except BucketRefused as error:
             if isinstance(error.__cause__, FileNotFoundError):
-                # S3 answers 409, as if there were an object, while another request is about to make it.
+                # S3 answers 409, as if the object existed, while another request is about to make it.
                 raise BucketUnavailable(self.address, "the object is not there yet") from error
             raise
         if digest.hexdigest() != content.sha256:
@@ -121,7 +123,7 @@ class Bucket:
             await asyncio.to_thread(_make_durable, self.folder / key, self.folder)
 
     def _store(self) -> ObjectStore:
-        # A folder that is missing may be a disk that is not mounted: to make it would fill another disk.
+        # A missing folder may be a disk that is not mounted: making the folder would fill another disk.
         if self.folder is not None and not self.folder.is_dir():
             raise BucketRefused(self.address, f"there is no folder {self.folder}")
         if self._opened is None:
@@ -148,10 +150,10 @@ class Bucket:
 
 
 def reason(text: str) -> str:
-    """What went wrong, from the text of an error of obstore, without anything that may be secret.
+    """What went wrong, from the text of an obstore error, without anything that may be secret.
 
-    Its first line ends in ` - ` and the reason. Queries of addresses are left out (Azure's may hold a
-    signature), and of an answer all but its code.
+    The first line of the text ends in ` - ` and the reason. The queries of addresses are left out (Azure's may hold a
+    signature), and so is everything in an answer except its code.
     """
     first, *debug = text.split("\n", 1)
     found = first.rsplit(" - ", 1)[-1]
@@ -168,7 +170,7 @@ def _checked(option: str, address: str) -> str:
     scheme, _, rest = address.partition("://")
     path = rest if scheme == "file" else f"/{rest}"
     has_name = len(path.strip("/")) > 0 and path.startswith("/") and not path.startswith("//")
-    # A password would be logged, and would stand in the name of a folder.
+    # A password would be logged, and would appear in the name of a folder.
     if scheme not in SCHEMES or not has_name or not re.fullmatch(r"[!-~]+", address):
         wrong = "is not the address of a bucket"
     elif len(Layout(Path()).receipts(address).name) > NAME_BYTES_MAX:
@@ -188,10 +190,10 @@ def _open(address: str) -> ObjectStore:
         return from_url(address)
     return from_url(
         address,
-        # The time-out of a request is ours, since it depends on its size. HTTP without TLS is spoken only to
+        # Requests have our own timeout, because it depends on their size. HTTP without TLS is used only for
         # an endpoint that the environment names as http://.
         client_options={"timeout": timedelta(days=1), "allow_http": True},
-        # ship/shipper.py repeats, with a backoff that the log tells of.
+        # ship/shipper.py retries, with a backoff that is logged.
         retry_config={"max_retries": 0},
     )
 
@@ -201,7 +203,7 @@ def _is_md5(e_tag: str | None, md5: str) -> bool:
 
 
 def _make_durable(path: Path, root: Path) -> None:
-    """Bring a file, and the names of its folders, to the disk. Raises WriteFailed."""
+    """Make a file and the names of its folders durable. Raises WriteFailed."""
     with disk_errors_named(path):
         sync_path(path)
         for folder in path.parents:

@@ -19,14 +19,14 @@ OBJECT_BYTES_MAX: Final = 5_000 << 20
 """S3 and GCS accept 5 GiB in one request, Azure 5,000 MiB."""
 
 READ_BYTES_MAX: Final = 32 << 20
-"""Larger files are copied and mapped, so that they take no memory."""
+"""Larger files are copied and the copies mapped, so that they take no memory."""
 
 _CHUNK_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The bytes of a file, and their checksums. Whatever becomes of the file, they stay as they were read.
+    """The bytes of a file, and their checksums. Whatever happens to the file, they stay as they were read.
 
     The file itself is never mapped: if it were cut while it is sent, reading the mapping would end the process (SIGBUS).
     """
@@ -39,7 +39,7 @@ class Content:
     def of_file(cls, path: Path, copies: Path) -> Content:
         """Read the whole file. A large one is copied into the folder `copies`, where the copy has no name.
 
-        The disk frees its space when the content is forgotten. Raises OSError if the file cannot be read,
+        The copy's disk space is freed when the content is dropped. Raises OSError if the file cannot be read,
         ObjectTooLarge, and WriteFailed if there is no space for the copy.
         """
         md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
@@ -69,7 +69,7 @@ class Content:
 
 
 def _write_all(file: IO[bytes], data: bytes) -> None:
-    """An unbuffered file may write less than it was given, before a disk is full."""
+    """Write all of `data`: an unbuffered file may write less than it was given, before the disk is full."""
     left = memoryview(data)
     while left:
         left = left[file.write(left) :]

@@ -1,9 +1,10 @@
-"""Receipts: notes in the archive that say which segments are in which bucket.
+"""Receipts: files in the archive that say which segments are in which bucket.
 
     shipped/s3%3A%2F%2Fbucket%2Fprefix/date=2026-11-22/<segment>
 
-Each is an empty file, made when every object of the segment, and its manifest, was verified. So a start asks the
-bucket only for segments without a receipt. A lost receipt costs a look at the objects, which are not put again.
+Each is an empty file, made once every object of the segment, including its manifest, has been verified. So a start
+asks the bucket only about segments without a receipt. A lost receipt costs a check of the objects, which are not put
+again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from booktape.store.layout import Layout, Segment
 
 
 def open_receipts(layout: Layout, address: str) -> None:
-    """Note that segments go to this bucket, so that `booktape info` shows what is not there yet."""
+    """Note that segments go to this bucket, so that `booktape info` shows what is not yet there."""
     with disk_errors_named(layout.receipts(address)):
         make_folder(layout.receipts(address))
 
@@ -36,5 +37,5 @@ def read_receipts(layout: Layout, address: str) -> set[Segment]:
 
 
 def buckets(layout: Layout) -> list[str]:
-    """The addresses of all buckets that segments of this archive were ever shipped to."""
+    """The addresses of all buckets to which segments of this archive were ever shipped."""
     return sorted(unquote(path.name) for path in layout.shipped.glob("*") if path.is_dir())

@@ -1,4 +1,4 @@
-"""Removes segments from the archive that are in a bucket, and need not be kept here."""
+"""Removes from the archive segments that are in a bucket and need not be kept here."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ log = structlog.get_logger()
 def remove_shipped(
     layout: Layout, address: str, shipped: Iterable[Segment], before_us: int
 ) -> list[Segment]:
-    """Remove those of the segments `shipped` to a bucket that began before a time. Returns those that are removed.
+    """Of the segments `shipped` to a bucket, remove those that began before a time. Returns those that were removed.
 
-    The first that cannot be removed is logged, and ends it: the next call tries it again. A segment that no other one
-    continues stays: the next recording begins with its last checkpoints. The oldest goes first.
+    The oldest goes first. The first that cannot be removed is logged and ends the call; the next call tries it again.
+    A segment that no other one continues stays: the next recording begins with its last checkpoints.
     """
     old = [one for one in sorted(shipped) if one.start_us < before_us]
     old = [one for one in old if layout.manifest(one).exists()]
@@ -33,13 +33,13 @@ def remove_shipped(
         if not after.get(segment) and layout.tape(segment).exists():
             continue
         try:
-            # What had been proved when its tape was removed stays in the receipt.
+            # The receipt keeps what had been proved when the tape was removed.
             known = read_removal(layout, segment) or Removal(segment.name, "all", now_text())
             receipt = replace(known, removed="all", shipped_to=address)
             remove_segment(layout, segment, receipt)
         except (OSError, WriteFailed, Damaged) as error:
             log.warning("a shipped segment could not be removed", why=str(error))
             break
-        log.info("removed here, since it is in the bucket", segment=segment.name)
+        log.info("removed here, because it is in the bucket", segment=segment.name)
         removed.append(segment)
     return removed

@@ -1,14 +1,14 @@
-"""Brings sealed segments into a bucket, oldest first, beside whatever records them.
+"""Copies sealed segments to a bucket, oldest first, beside whatever records them.
 
-**Order.** The files of a segment are put side by side, its manifest when all of them are there and verified.
-After the manifest a receipt is written. A process that is killed anywhere in between begins with the same
+**Order.** The files of a segment are put in parallel, and its manifest once all of them are there and verified.
+After the manifest a receipt is written. A process that is killed anywhere in between starts with the same
 segment again, finds what is there, and puts the rest.
 
-**Trouble.** An object is put again until it is there, with pauses that grow and are jittered. A segment that no
-other attempt could bring there (a file here is not as it was sealed; another object has its name) is logged,
-and the others go on.
+**Trouble.** A put is repeated until the object is there, with pauses that grow and are jittered. A segment that
+cannot be shipped by trying again (a file here is not as it was sealed; another object has its name) is logged,
+and the others continue.
 
-**Removal.** With `keep_s`, segments that are in the bucket and began longer ago are removed here. One that
+**Removal.** With `keep_s`, segments that are in the bucket and began longer ago are removed here. A segment that
 no other segment continues stays: the next recording begins with its last checkpoints.
 """
 
@@ -53,13 +53,13 @@ LOOK_S: Final = 5.0
 """How often sealed segments are looked for."""
 
 REMOVE_S: Final = 60.0
-"""How often segments are looked for that need not be kept any more, while none is shipped."""
+"""How often to look for segments that need not be kept any longer, while none is shipped."""
 
 OBJECTS_AT_ONCE: Final = 8
 """How many objects are put at the same time."""
 
 LOG_AFTER_S: Final = 2.0
-"""Trouble is logged once no object has arrived for this time: a single request that fails is not worth a line."""
+"""Trouble is logged once no object has arrived for this long: a single failed request is not worth a line."""
 
 LOG_EVERY_S: Final = 60.0
 """The same trouble is logged this often while it lasts."""
@@ -71,8 +71,8 @@ log = structlog.get_logger()
 class Shipper:
     """Ships the segments of one archive to one bucket.
 
-    `patience_s`: when no object has arrived for this time, `run` raises the error, and BucketRefused at
-    once. None: it tries for ever. `refused` has the segments that were given up, and why.
+    `patience_s`: once no object has arrived for this long, `run` raises the error; BucketRefused it raises at
+    once. None: it tries forever. `refused` has the segments that were given up, and why.
     """
 
     def __init__(
@@ -95,18 +95,18 @@ class Shipper:
         self._is_noted = False
         self._at_once = asyncio.Semaphore(OBJECTS_AT_ONCE)
         self._one_large = asyncio.Lock()
-        # Threads of its own: the recorder's threads must be free for the tape.
+        # Separate threads, because the recorder's threads must be free for the tape.
         self._threads = ThreadPoolExecutor(2, "booktape-ship")
         self._arrived_s = time.monotonic()
         self._may_remove, self._removed_s = True, self._arrived_s
-        # The first segment may have been begun by a process that was killed, and so may the next one where
-        # anything of the last one was there.
+        # A process that was killed may have begun shipping the first segment. It may also have begun the next one if
+        # any object of the previous one was already there.
         self._look_first, self._was_there = True, False
         self._trouble: str | None = None
         self._logged_s = 0.0
 
     def backlog(self) -> Backlog:
-        """What waits for the bucket, as of the last look."""
+        """What is waiting for the bucket, as of the last look."""
         return Backlog.of(self._waiting.values())
 
     async def run(self) -> None:
@@ -129,7 +129,7 @@ class Shipper:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def end(self) -> None:
-        """Look for the last time: `run` returns when what is found now is shipped."""
+        """Look one last time: `run` returns once what is found now is shipped."""
         await self.look()
         self._is_ending = True
         self._found.set()
@@ -144,22 +144,22 @@ class Shipper:
             raise NotShipped(" ".join(sentences), exit_code=1)
         if self._trouble:
             sentences.append(f"{self._trouble}.")
-        raise NotShipped(" ".join([*sentences, "Start again, and the rest is shipped."]))
+        raise NotShipped(" ".join([*sentences, "Start again to ship the rest."]))
 
     async def look(self) -> None:
-        """Find what is sealed, and not shipped yet; then remove what need not be kept."""
+        """Find what is sealed but not yet shipped; then remove what need not be kept."""
         try:
             found = await self._in_thread(self._find)
         except (OSError, WriteFailed) as error:
-            log.warning("the archive could not be looked through", why=str(error))
+            log.warning("the archive could not be searched", why=str(error))
             return
-        # What was shipped meanwhile is not waiting any more.
+        # Segments that were shipped in the meantime are no longer waiting.
         self._waiting = {one: each for one, each in found.items() if one not in self._shipped}
         self._found.set()
         await self._remove_old()
 
     async def _remove_old(self) -> None:
-        """Remove what need not be kept, when there may be something."""
+        """Remove what need not be kept, if there may be anything."""
         now_s = time.monotonic()
         is_due = self._may_remove or now_s - self._removed_s >= REMOVE_S
         if self._keep_s is None or not is_due:
@@ -215,16 +215,16 @@ class Shipper:
             address = self._bucket.address
             await self._in_thread(lambda: write_receipt(self._layout, address, segment))
         except WriteFailed as error:
-            # The next start asks the bucket, and finds all of it there.
+            # The next start asks the bucket and finds the whole segment there.
             log.warning("a receipt could not be written", why=error.why)
 
     async def _put_in_turn(self, name: str, sealed: SealedFile) -> None:
-        """Put one file. Large ones one after another: each needs room for a copy while it is sent."""
+        """Put one file. Large files are put one at a time: each needs room for a copy while it is sent."""
         async with self._one_large if sealed.bytes > READ_BYTES_MAX else nullcontext():
             await self._put(name, sealed.sha256)
 
     async def _put(self, name: str, sha256: str | None = None) -> None:
-        """Put one file of the archive, and again until it is there."""
+        """Put one file of the archive, repeatedly until it is there."""
         look_first, pauses = self._look_first, full_jitter(random.uniform)
         async with self._at_once:
             while True:
@@ -233,7 +233,7 @@ class Shipper:
                     was_there = await self._bucket.put(name, content, look_first=look_first)
                 except (BucketUnavailable, BucketRefused, TooFewDescriptors, WriteFailed) as error:
                     self._note_trouble(error)
-                    look_first = True  # it may have arrived, and only the answer did not
+                    look_first = True  # the object may have arrived, and only the answer was lost
                     await asyncio.sleep(next(pauses))
                 else:
                     self._was_there = self._was_there or was_there
@@ -241,7 +241,7 @@ class Shipper:
                     return
 
     def _read(self, name: str, sha256: str | None) -> Content:
-        """Read a file. Raises ObjectTooLarge, WriteFailed, and DamagedArchive if it is not, or cannot be read, as sealed."""
+        """Read a file. Raises ObjectTooLarge, WriteFailed, and DamagedArchive if it is unreadable or not as sealed."""
         try:
             content = Content.of_file(self._layout.root / name, self._layout.root)
         except OSError as error:
@@ -264,11 +264,11 @@ class Shipper:
             raise DamagedArchive(f"{path} cannot be read: {error}.") from error
         for name in manifest.files:
             if not self._layout.is_file_of(name, segment):
-                raise DamagedArchive(f"{path} names {name!r}, which is no file of its segment.")
+                raise DamagedArchive(f"{path} names {name!r}, which is not a file of its segment.")
         return manifest
 
     def _note_trouble(self, error: BooktapeError) -> None:
-        """Log it, unless it was logged lately. Raises the error when patience has ended."""
+        """Log the error, unless it was logged recently. Raises it once patience has run out."""
         now_s = time.monotonic()
         why = str(error).rstrip(".")
         if self._patience_s is not None and (
@@ -285,7 +285,7 @@ class Shipper:
     def _note_arrival(self) -> None:
         self._arrived_s = time.monotonic()
         if self._trouble is not None:
-            log.info("shipping goes on", to=self._bucket.address)
+            log.info("shipping continues", to=self._bucket.address)
             self._trouble = None
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

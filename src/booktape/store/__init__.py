@@ -1,1 +1,1 @@
-"""Tape, rows and gaps on disk: how they are written, sealed, found again and recovered."""
+"""Tape, rows and gaps on disk: how they are written, sealed, found and recovered."""

@@ -1,13 +1,13 @@
 """One directory of recordings: locked, repaired, and continued from where the last recording ended.
 
-**How a recording continues.** A symbol's epochs must never fall back in one archive, and the time between two
+**How a recording continues.** Within one archive a symbol's epochs must never go back, and the time between two
 recordings must be declared as a gap. So a new recording begins with a checkpoint of every symbol that was
-ever recorded here. They come from the last tapes: a tape that ended `stopped` or `killed` has a checkpoint of
-every symbol after its end record. Each is turned into the state of a symbol without a connection: what was
-live or syncing becomes an open gap, which the new recording closes.
+ever recorded here. The checkpoints come from the last tapes: a tape that ended `stopped` or `killed` has one for
+every symbol after its end record. Each checkpoint is turned into the state of a symbol without a connection: a book
+that was live or syncing gets an open gap, which the new recording closes.
 
 **Without the last tapes.** If one is missing, damaged, or ended `rotated` (its successor is missing), the
-tapes before it are read too. For the symbols to be recorded the stored rows, and then the gaps, are also
+tapes before it are read too. For the symbols to be recorded, the stored rows and then the gaps are also
 read, and the highest epoch counts. Such a gap has the reason `no_tape`.
 """
 
@@ -63,8 +63,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def lock_archive(root: Path, *, as_worker: bool = False) -> Iterator[Archive]:
     """Lock the directory. The caller must call `repair` before anything else.
 
-    A worker shares a lock of its own: the process that started it has the other one, and has repaired the archive.
-    Raises DirectoryInUse when another recorder has it.
+    Workers share a separate lock: the process that started them holds the main one, and has repaired the archive.
+    Raises DirectoryInUse when another recorder holds the lock.
     """
     layout = Layout(root)
     path = layout.workers_lock if as_worker else layout.lock
@@ -77,7 +77,7 @@ def lock_archive(root: Path, *, as_worker: bool = False) -> Iterator[Archive]:
 
 
 class Archive:
-    """A locked directory. When it is `whole`, everything in it is sealed."""
+    """A locked directory. If it is `whole`, everything in it is sealed."""
 
     def __init__(self, layout: Layout, worker: Executor, *, whole: bool) -> None:
         self.recovered: list[Recovered] = []
@@ -86,9 +86,9 @@ class Archive:
         self._whole = whole
 
     def repair(self, should_stop: Callable[[], bool] = never) -> None:
-        """Recover what a killed recorder left. It may take minutes; `should_stop` ends it early.
+        """Recover what a killed recorder left. This may take minutes; `should_stop` ends it early.
 
-        Raises DirectoryInUse while a worker of a killed recorder still lives.
+        Raises DirectoryInUse while a worker of a killed recorder is still alive.
         """
         if self._whole:
             return
@@ -101,7 +101,7 @@ class Archive:
     ) -> RecordingSession:
         """Begin a recording that continues the epochs of the archive.
 
-        If several workers share the archive, `is_ours` chooses the symbols whose checkpoints this one gets.
+        If several workers share the archive, `is_ours` chooses the symbols whose checkpoints this worker gets.
         """
         lineage = lineage_of(self._layout)
         segment = free_segment(self._layout, start.received_ns, tag)
@@ -118,7 +118,7 @@ class Archive:
     ) -> dict[str, Checkpoint]:
         """A checkpoint of every symbol ever recorded here, none of them live, from the `last` segments.
 
-        If their tapes are missing or damaged, rows and gaps still give the last epoch of the symbols in `start`.
+        If the tapes of those are missing or damaged, rows and gaps still give the last epoch of the symbols in `start`.
         """
         known: dict[str, Checkpoint] = {}
         whole, seen = True, set(last)
@@ -128,7 +128,7 @@ class Archive:
             checkpoints, ended = self._read_checkpoints(segment)
             is_older = lineage.beginnings[segment].format < start.format
             for one in checkpoints:
-                # On format 1 TRADING only meant that nothing else was known.
+                # In format 1, TRADING only meant that nothing else was known.
                 saved = replace(one, status="") if is_older else one
                 with _skip_unreadable(self._layout.tape(segment)), errors_as_damage("it"):
                     _keep_latest(known, _disconnected(saved, start.received_ns))
@@ -150,7 +150,7 @@ class Archive:
                 if isinstance(record, SegmentEnd):
                     reason = record.reason
                 elif isinstance(record, Checkpoint):
-                    # Those after the end record are later, and replace the first ones.
+                    # Checkpoints after the end record are later, and replace the earlier ones.
                     checkpoints[record.symbol] = record
             whole = True
         return checkpoints.values(), whole and reason != ROTATED
@@ -158,9 +158,9 @@ class Archive:
     def _add_stored(
         self, known: dict[str, Checkpoint], symbol: str, now_ns: int, *, newest_only: bool
     ) -> None:
-        """Add what the last row of the newest file that can be read says of a symbol.
+        """Add what the stored rows say about a symbol: with `newest_only` the last row of the newest readable file.
 
-        Otherwise what all files say, and if one cannot be read, the gaps: each closed one was followed by an epoch.
+        Otherwise the last row of every file and, if a file cannot be read, the gaps: an epoch followed each closed gap.
         """
         is_damaged = False
         for segment in newest_rows(self._layout, symbol):
@@ -176,14 +176,14 @@ class Archive:
                 with _skip_unreadable(path):
                     for row in read_table(path, GAPS).to_pylist():
                         if row["symbol"] == symbol and row["end_time"]:
-                            # After the last gap of a delisted symbol no book followed: it has no next id.
+                            # No book followed the last gap of a delisted symbol, so that gap has no next id.
                             first_id = row["next_update_id"] or row["last_update_id"]
                             first = row["epoch"] + 1, first_id, row["end_time"]
                             _keep_latest(known, _from_row(symbol, *first, now_ns))
 
 
 def _warn_if_ahead(lineage: Lineage, segment: Segment) -> None:
-    """Names and dates come from our clock, so warn if it was wrong before or is wrong now."""
+    """Names and dates come from our clock, so warn if it was wrong earlier or is wrong now."""
     newest = max(lineage.beginnings, default=segment)
     if newest.start_us > segment.start_us:
         log.warning(
@@ -194,7 +194,7 @@ def _warn_if_ahead(lineage: Lineage, segment: Segment) -> None:
 
 
 def _keep_latest(known: dict[str, Checkpoint], saved: Checkpoint) -> None:
-    """Keep the checkpoint of a symbol that is further ahead."""
+    """Of a symbol's two checkpoints, keep the one that is further ahead."""
     before = known.get(saved.symbol)
     if before is None or (before.epoch, before.update_id) < (saved.epoch, saved.update_id):
         known[saved.symbol] = saved
@@ -202,7 +202,7 @@ def _keep_latest(known: dict[str, Checkpoint], saved: Checkpoint) -> None:
 
 @contextmanager
 def _skip_unreadable(path: Path) -> Iterator[None]:
-    """Log a file that cannot be read, and continue: other files may have the same information."""
+    """Log a file that cannot be read and continue: other files may have the same information."""
     try:
         with parquet_errors():
             yield
@@ -218,15 +218,15 @@ def _disconnected(saved: Checkpoint, now_ns: int) -> Checkpoint:
         sync.state = State.COLD  # only a listed symbol is recorded again
     if sync.state is not State.COLD:
         sync.handle(Disconnected(saved.known_ns, 0, saved.known_ns, KILLED), saved.known_ns)
-    # If our clock was ahead then, its times are in the future now, and later gaps would be too short.
+    # If our clock was ahead then, the checkpoint's times lie in the future, and later gaps would be too short.
     cold = save(sync, SymbolFeed(), now_ns)
     times = {name: min(getattr(cold, name), now_ns) for name in _TIME_FIELDS}
-    # Trades that come later show by their ids what was missed meanwhile.
+    # The ids of later trades show what was missed in the meantime.
     return replace(cold, attempt=0, trades=saved.trades, **times)
 
 
 def _from_rows(symbol: str, path: Path, now_ns: int) -> Checkpoint:
-    """A checkpoint from the last row in a file, for when no tape has more."""
+    """A checkpoint from the last row in a file, for when no tape has a later one."""
     file = open_parquet(path)
     check_schema(file, snapshots_schema(file.metadata))
     columns = ["epoch", "update_id", "receive_time"]

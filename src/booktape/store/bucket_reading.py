@@ -1,10 +1,10 @@
-"""Reads the objects of a bucket, through the file systems of pyarrow, which need no extra.
+"""Reads the objects of a bucket through pyarrow's file systems, which need no extra.
 
-**Trouble is no damage.** What goes wrong on the way to a bucket is raised as a BucketError. As an OSError it would be
-taken for a file that cannot be read.
+**A failed request is not a damaged file.** Whatever goes wrong on the way to a bucket is raised as a BucketError. An
+OSError would be taken for a file that cannot be read.
 
-**Credentials**, region and endpoint come from the environment (`AWS_…`, `GOOGLE_…`) of the process that reads. They
-are in no address and in no error, and are not sent to another process.
+**Credentials**, region and endpoint come from the environment (`AWS_…`, `GOOGLE_…`) of the reading process. They
+appear in no address and in no error, and are not sent to another process.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 REQUESTS_AT_ONCE: Final = 16
-"""Each takes some 10 ms, most of it waiting."""
+"""A request takes about 10 ms, most of it waiting."""
 
 CHUNK_BYTES: Final = 4 << 20
 """An object is copied in pieces of this size."""
 
 _FIRST_BYTES: Final = 128 << 10
-"""What is read of an object at first, where it is read from its beginning on: mostly its first line is wanted."""
+"""The first request for an object that is read in order: usually only its first line is wanted."""
 
 _SCHEMES: Final = {"s3": "s3", "gcs": "gs", "abfs": "abfs"}
-"""How addresses begin, by pyarrow's name of the file system."""
+"""How addresses begin, by pyarrow's name for the file system."""
 
 _ERROR: Final = re.compile(
     r"AWS Error (?P<aws>\w+)(?: \(HTTP status (?P<status>\d+)\))?|google::cloud::Status\((?P<gcs>\w+)"
@@ -56,15 +56,18 @@ _REFUSALS: Final = frozenset(
         *("PERMISSION_DENIED", "UNAUTHENTICATED"),
     }
 )
-"""What another try would not change. Anything else may pass."""
+"""Errors that another attempt would not change. Any other error may pass."""
 
 _SERVER_ERROR: Final = 500
 _MAY_PASS: Final = (408, 409, 425, 429)
-"""Statuses below 500 that pass by themselves: time-out, conflict with another request, too early, too many."""
+"""Statuses below 500 that pass by themselves: timeout, conflict with another request, too early, too many."""
 
 
 def open_bucket(address: str) -> tuple[FileSystem, str]:
-    """The file system of an address such as `s3://bucket/prefix`, and the path in it. Raises UsageError, BucketError."""
+    """The file system of an address such as `s3://bucket/prefix`, and the path in it.
+
+    Raises UsageError, BucketError.
+    """
     shown = _without_secrets(address)
     try:
         return FileSystem.from_uri(address)
@@ -77,7 +80,7 @@ def open_bucket(address: str) -> tuple[FileSystem, str]:
 
 
 def bucket_name(filesystem: FileSystem, path: str) -> str | None:
-    """The address of a path, such as `s3://bucket/prefix`. None if the file system is that of no service."""
+    """The address of a path, such as `s3://bucket/prefix`. None if the file system belongs to no service."""
     while isinstance(filesystem, SubTreeFileSystem):
         path = f"{filesystem.base_path}{path}"
         filesystem = filesystem.base_fs
@@ -87,7 +90,7 @@ def bucket_name(filesystem: FileSystem, path: str) -> str | None:
 
 @contextmanager
 def bucket_errors(filesystem: FileSystem, path: str) -> Iterator[None]:
-    """Turn an error of a service into a BucketError. Other file systems' errors, and FileNotFoundError, stay."""
+    """Turn a service's error into a BucketError. FileNotFoundError and other file systems' errors stay as they are."""
     try:
         yield
     except FileNotFoundError:
@@ -104,7 +107,7 @@ def bucket_errors(filesystem: FileSystem, path: str) -> Iterator[None]:
 
 
 def _bucket_error(name: str, text: str) -> BucketError:
-    """Of an error's text only the code, the status and what the network said are shown: no header, no key."""
+    """Only the code, the status and the network's message are taken from an error's text: no header, no key."""
     found = _ERROR.search(text)
     code = found["aws"] or found["gcs"] if found else "no answer that could be read"
     status = int(found["status"]) if found and found["status"] else None
@@ -115,18 +118,18 @@ def _bucket_error(name: str, text: str) -> BucketError:
 
 
 def is_refusal(status: int) -> bool:
-    """Whether another try would get the same HTTP status, so that a person has to do something."""
+    """Whether another attempt would get the same HTTP status, so that a person has to act."""
     return HTTPStatus.MULTIPLE_CHOICES <= status < _SERVER_ERROR and status not in _MAY_PASS
 
 
 def _without_secrets(address: str) -> str:
-    """An address without the key and the password that may stand before its host, and without options."""
+    """An address without its options, and without the key and password that may precede its host."""
     return re.sub(r"//[^/]*@", "//", address.partition("?")[0])
 
 
 @dataclass(frozen=True, slots=True)
 class ListedObject:
-    """An object as it was listed. `changed_ns` is its time of change, of which S3 tells seconds."""
+    """An object as it was listed. `changed_ns` is when it was changed; S3 gives whole seconds."""
 
     bytes: int
     changed_ns: int | None
@@ -135,9 +138,9 @@ class ListedObject:
 def list_objects(
     filesystem: FileSystem, root: str, folder: str
 ) -> Iterator[tuple[str, ListedObject | None]]:
-    """The names of all objects below a folder of `root`, relative to it. Folders are None.
+    """The names of all objects below a folder of `root`, relative to `root`. Folders are None.
 
-    Known weakness: without TLS, an answer that is cut in its head is taken by pyarrow for the list's end.
+    Known weakness: without TLS, pyarrow takes an answer that is cut off within its headers for the end of the list.
     """
     selector = FileSelector(f"{root}/{folder}", allow_not_found=True, recursive=True)
     with bucket_errors(filesystem, root):
@@ -149,9 +152,9 @@ def list_objects(
 
 
 class ObjectFile(PositionedReader):
-    """One object, as large as it was listed, for reading at any place. Raises BucketError.
+    """One object, of its listed size, for reading at any position. Raises BucketError.
 
-    Each read is one request, unless it is read `in_order`: then the pieces that are asked for grow, up to CHUNK_BYTES.
+    Each read is one request. With `in_order`, more is requested than is read, in pieces that grow up to CHUNK_BYTES.
     """
 
     def __init__(
@@ -164,18 +167,18 @@ class ObjectFile(PositionedReader):
         with self._errors():
             self._file = filesystem.open_input_file(path)
             found = self._file.size()
-        # Without TLS, pyarrow takes an answer that was cut in its head for an object of no bytes.
+        # Without TLS, pyarrow takes an answer that was cut off within its headers for an empty object.
         self._check_whole(found, size_bytes)
         self._step = _FIRST_BYTES if in_order else 0
         self._kept, self._kept_at = b"", 0
 
     def close(self) -> None:
-        """Ends no request: each read waits for its own."""
+        """Close the object. No request is pending: each read waits for its own."""
         self._file.close()
         super().close()
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """`size` bytes, fewer at the end of the object only; without a size: all."""
+        """`size` bytes, fewer only at the end of the object; without a size, all the rest."""
         left = max(0, self._bytes - self._at)
         wanted = left if size is None or size < 0 else min(size, left)
         begin = self._at - self._kept_at
@@ -219,6 +222,6 @@ def fetch(filesystem: FileSystem, path: str, size_bytes: int, target: Path) -> N
 
 
 def map_requests(function: Callable[[T], U], items: Iterable[T]) -> list[U]:
-    """Call a function that waits for a bucket with each item, REQUESTS_AT_ONCE at a time. Raises its first error."""
+    """Call a function that waits for a bucket on each item, REQUESTS_AT_ONCE at a time. Raises its first error."""
     with ThreadPoolExecutor(REQUESTS_AT_ONCE, "booktape-bucket") as threads:
         return list(threads.map(function, items))

@@ -1,4 +1,4 @@
-"""Finds the segments of an archive: store/layout.py has their paths, store/lineage.py their order."""
+"""Finds the segments of an archive. Their paths are in store/layout.py, their order in store/lineage.py."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _beginning(layout: Layout, segment: Segment) -> Beginning:
     try:
         return read_beginning(segment, layout.tape(segment))
     except (DamagedTape, OSError):
-        # Reported where its content is needed.
+        # Reported where the tape's content is needed.
         return Beginning.unknown(segment)
 
 
@@ -58,9 +58,9 @@ def newest_rows(layout: Layout, symbol: str) -> Iterator[Segment]:
 
 
 def unsealed_segments(layout: Layout) -> list[Segment]:
-    """The unsealed segments, of a recorder that runs or was killed, oldest first. Other entries are ignored.
+    """The unsealed segments of a recorder that is running or was killed, oldest first. Other entries are ignored.
 
-    booktape makes no links, so `unsealed` and its entries are followed only if they are real folders.
+    booktape makes no links, so `unsealed` and its entries are read only if they are real folders.
     """
     if layout.unsealed.is_symlink():
         return []
@@ -75,7 +75,7 @@ def unsealed_segments(layout: Layout) -> list[Segment]:
 def segments_in(folder: Path, ending: str) -> Iterator[Segment]:
     """The segments that have a file below `folder`, under the right day, newest name first.
 
-    It lists one day at a time, so finding the newest segment reads one day of an archive of years.
+    It lists one day at a time, so finding the newest segment lists only one day even in an archive of years.
     """
     for day in sorted(_names(folder), reverse=True):
         for name in sorted(_names(folder / day), reverse=True):

@@ -25,13 +25,13 @@ from booktape.store.layout import Layout, Segment, is_unsealed_name
 from booktape.store.opening import open_file
 
 _NAME_KEPT: Final = 60
-"""A folder under `set-aside/` begins with this many characters of the name: a longer one may be too long."""
+"""A folder's name under `set-aside/` begins with this many characters of the moved name: more might be too long."""
 
 
 def clear_segment(layout: Layout, segment: Segment, *, keep: Path | None = None) -> None:
     """Remove booktape's own files of an unsealed segment, then its folder if that is empty.
 
-    With `keep` this file and the folder stay. Foreign files always stay. May be called again after an
+    With `keep`, that file and the folder stay. Foreign files always stay. May be called again after an
     OSError, and when nothing is left.
     """
     folder = layout.unsealed_of(segment)
@@ -44,28 +44,28 @@ def clear_segment(layout: Layout, segment: Segment, *, keep: Path | None = None)
 
 
 def remove_unsealed(path: Path) -> None:
-    """Remove one file of an unsealed segment, if it is there and booktape made it."""
+    """Remove one file of an unsealed segment, if it exists and booktape made it."""
     with suppress(FileNotFoundError), _open_folder(path.parent) as descriptor:
         if Segment.parse(path.parent.name) and _is_ours(path.name, descriptor):
             os.unlink(path.name, dir_fd=descriptor)
 
 
 def remove_sealed(path: Path) -> None:
-    """Remove a sealed file, if it is there. The caller knows that booktape made it, and that it is whole elsewhere."""
+    """Remove a sealed file, if it exists. The caller knows that booktape made it and that it is whole elsewhere."""
     path.unlink(missing_ok=True)
 
 
 def remove_own_file(path: Path, made: os.stat_result) -> None:
-    """Remove a file that this process made, unless another one now has its name."""
+    """Remove a file that this process made, unless another file now has its name."""
     with suppress(FileNotFoundError):
         if os.path.samestat(path.lstat(), made):
             path.unlink()
 
 
 def remove_own_tree(folder: Path) -> None:
-    """Remove a folder that booktape made under a random name, with all that is in it, if it is still there.
+    """Remove a folder that booktape made under a random name, with everything in it, if it still exists.
 
-    Links in it are removed, and not followed. A link of that name raises OSError.
+    Links in it are removed, not followed. A link of that name raises OSError.
     """
     with suppress(FileNotFoundError):
         shutil.rmtree(folder)
@@ -119,7 +119,7 @@ def _new_place(layout: Layout, path: Path) -> Path:
 
 
 def is_regular(path: Path) -> bool:
-    """Whether this path itself is a regular file: no link, no FIFO, no folder."""
+    """Whether this path itself is a regular file, and not a link, a FIFO or a folder."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -128,7 +128,7 @@ def is_regular(path: Path) -> bool:
 
 @contextmanager
 def _open_folder(folder: Path) -> Iterator[int]:
-    """A descriptor of this folder, which stays valid if its name changes. A link raises OSError."""
+    """A descriptor of this folder, which stays valid if the folder is renamed. A link raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         yield descriptor

@@ -1,7 +1,7 @@
 """How a file becomes visible: complete, durable, and never replacing another one.
 
 A file is written under `unsealed/`, made durable with fsync, and renamed to its final name; then its folder is
-made durable too. So a reader of the final folders never sees half a file, after any crash.
+made durable too. So a reader of the final folders never sees half a file, even after a crash.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _has_no_inode(path: Path) -> bool:
 
 
 def free_bytes(folder: Path) -> int:
-    """What the disk of a folder has left for this user. Raises OSError."""
+    """What this user may still write to the disk of a folder. Raises OSError."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
 
@@ -74,14 +74,14 @@ def sync_path(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents durably: a name is safe once its parent folder was synced."""
+    """Make a folder and its parents durably: a name is safe once its parent folder has been synced."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         try:
             sync_path(folder.parent)
         except OSError:
-            # Otherwise the next attempt would find the folder and think that its name is safe.
+            # Otherwise the next attempt would find the folder and take its name for safe.
             with suppress(OSError):  # another worker has put something there
                 remove_empty_folder(folder)
             raise
@@ -90,8 +90,8 @@ def make_folder(folder: Path) -> None:
 def publish(unsealed: Path, final: Path) -> None:
     """Give a complete, durable file its final name.
 
-    If a file already has that name it stays, and the unsealed one is removed: the caller has checked that
-    both are equal to the byte. May be called again after a WriteFailed.
+    If a file already has that name, it stays and the unsealed one is removed: the caller has checked that
+    the two are byte for byte the same. May be called again after a WriteFailed.
     """
     with disk_errors_named(final):
         make_folder(final.parent)

@@ -18,7 +18,7 @@ from booktape.store.parquet_reader import (
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_US: Final = (datetime(2, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _END_US: Final = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
-"""Python's times are in the years 1 to 9999. With a year less at each end, durations can be added."""
+"""Python's times are in the years 1 to 9999. One year less at each end leaves room to add durations."""
 
 _NO_TIME: Final = "its times are not all within the years 2 to 9998"
 
@@ -70,7 +70,7 @@ def _extent(number: int, group: pq.RowGroupMetaData) -> GroupExtent:
     )
 
 
-# Any, here and below: the column knows the type of its values, the stubs do not.
+# Any, here and below: the type of the values depends on the column, which the stubs do not know.
 def time_range_us(statistics: Any) -> tuple[int, int]:  # noqa: ANN401
     """The first and the last time of a column, in microseconds since 1970. Raises Damaged."""
     try:
@@ -83,7 +83,7 @@ def time_range_us(statistics: Any) -> tuple[int, int]:  # noqa: ANN401
 
 
 def check_times_us(*times_us: int) -> None:
-    """Raises Damaged for a time that is not one of Python's, or nearly."""
+    """Raises Damaged for a time outside the years 2 to 9998, which Python's times can hold with room to spare."""
     if not all(_FIRST_US <= time_us < _END_US for time_us in times_us):
         raise Damaged(_NO_TIME)
 

@@ -5,16 +5,16 @@
     gaps/date=2026-11-22/<segment>.parquet
     checks/date=2026-11-22/<segment>.parquet
     notes/date=2026-11-22/<segment>.parquet
-    trades/symbol=BTCUSDT/date=2026-11-22/<segment>.parquet     with --also trade, as is the next
+    trades/symbol=BTCUSDT/date=2026-11-22/<segment>.parquet     with --also trade, like the next
     trade_gaps/date=2026-11-22/<segment>.parquet
     manifests/date=2026-11-22/<segment>.json
     shipped/<bucket>/date=2026-11-22/<segment>    receipts: the segment is in that bucket
     removed/date=2026-11-22/<segment>.json        receipts: its tape, or all of it, was removed on purpose
     unsealed/<segment>/                    files that are being written; not for readers
-    set-aside/                             what recovery could not follow or did not make; never read or removed
+    set-aside/                             what recovery could not use or booktape did not make; never read or removed
 
-A segment's name begins with its start by our clock, so names sort by time unless the clock was wrong.
-store/lineage.py has the order in which segments were really recorded: their tapes state it.
+A segment's name begins with its start by our clock, so names sort by time unless the clock was wrong. The order in
+which segments were really recorded is stated by their tapes, and store/lineage.py finds it.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from urllib.parse import quote, unquote
 
 TAPE: Final = ".jsonl.zst"
 TABLE: Final = ".parquet"
-"""How the names of files end."""
+"""How file names end."""
 
 LINE_BYTES_MAX: Final = 128 << 20
-"""The longest line of a tape, decompressed, that is read. The longest that is written is about 45 MiB: a
+"""The longest tape line that is read, decompressed. The longest that is written is about 45 MiB: a
 message of 32 MiB in base64, or the checkpoint of a symbol with 128 MiB of decoded events waiting."""
 
 GROUP_BYTES_MAX: Final = 1 << 30
-"""The largest row group of a table, decoded, that is read. booktape writes 96 MiB, or one row more."""
+"""The largest row group of a table that is read, decoded. booktape writes 96 MiB, or one row more."""
 
 MANIFEST_BYTES_MAX: Final = 16 << 20
-"""The longest manifest that is read. That of a segment with 1,400 symbols has 0.4 MB."""
+"""The largest manifest that is read. The manifest of a segment with 1,400 symbols has 0.4 MB."""
 
 NAME_BYTES_MAX: Final = 255
-"""The longest name of a file or a folder, on nearly every file system."""
+"""The longest name of a file or folder on nearly every file system."""
 
 SMALL_TABLES: Final = ("gaps", "checks", "notes", "trade_gaps")
-"""Folders of tables with one file a segment, for all symbols."""
+"""Folders of tables that have one file per segment, for all symbols."""
 
 _TRADES_ENDING: Final = ".trades"
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
@@ -82,7 +82,7 @@ class Segment:
 
     @property
     def date(self) -> str:
-        """The UTC day in which it begins, as a hive partition: `date=2026-11-22`."""
+        """The UTC day on which it begins, as a hive partition: `date=2026-11-22`."""
         return f"date={self._start:%Y-%m-%d}"
 
     @property
@@ -98,7 +98,7 @@ class Segment:
 def segment_end_ns(start_ns: int, length_ns: int) -> int:
     """When a segment that begins at `start_ns` ends.
 
-    Segments end on the clock (those of an hour on the hour), and at midnight UTC at the latest, so that
+    Segments end at round times (those of an hour on the hour), and at midnight UTC at the latest, so that
     every row is stored under its own date.
     """
     end = (start_ns // length_ns + 1) * length_ns
@@ -107,7 +107,7 @@ def segment_end_ns(start_ns: int, length_ns: int) -> int:
 
 
 def segment_start_ns(time_ns: int, length_ns: int) -> int:
-    """When the segment began, on the clock, in which this moment lies. See `segment_end_ns`."""
+    """The round time at which a segment containing this moment began. See `segment_end_ns`."""
     return max(time_ns // length_ns * length_ns, time_ns // _DAY_NS * _DAY_NS)
 
 
@@ -139,12 +139,12 @@ class Layout:
 
     @property
     def unsealed(self) -> Path:
-        """Everything that is not sealed yet."""
+        """Everything that is not yet sealed."""
         return self.root / "unsealed"
 
     @property
     def set_aside(self) -> Path:
-        """Where files are moved that booktape did not make, or could not recover."""
+        """Where booktape moves files that it did not make or could not recover."""
         return self.root / "set-aside"
 
     def tape(self, segment: Segment) -> Path:
@@ -162,7 +162,7 @@ class Layout:
         return folder / segment.date / f"{segment.name}{TABLE}"
 
     def table(self, segment: Segment, name: str) -> Path:
-        """A sealed file of `gaps`, `checks`, `notes` or `trade_gaps`, of all symbols."""
+        """A sealed file of `gaps`, `checks`, `notes` or `trade_gaps`, for all symbols."""
         return self.root / name / segment.date / f"{segment.name}{TABLE}"
 
     def manifest(self, segment: Segment) -> Path:
@@ -184,11 +184,11 @@ class Layout:
 
     @property
     def removed(self) -> Path:
-        """A receipt for each segment of which anything was removed on purpose."""
+        """A receipt for each segment from which anything was removed on purpose."""
         return self.root / "removed"
 
     def removal(self, segment: Segment) -> Path:
-        """The receipt of what was removed of a segment (store/removals.py)."""
+        """The receipt for what was removed from a segment (store/removals.py)."""
         return self.removed / segment.date / f"{segment.name}.json"
 
     def is_file_of(self, name: str, segment: Segment) -> bool:
@@ -205,15 +205,15 @@ class Layout:
         return self.root / name == wanted
 
     def unsealed_of(self, segment: Segment) -> Path:
-        """The folder of this segment while it is not sealed."""
+        """The folder of this segment until it is sealed."""
         return self.unsealed / segment.name
 
     def starting_tape(self, segment: Segment) -> Path:
-        """The tape while its opening is written. Recovery ignores it: its opening may be incomplete."""
+        """The tape while its opening is being written. Recovery ignores it: its opening may be incomplete."""
         return self.unsealed_of(segment) / f"starting{TAPE}"
 
     def writing_tape(self, segment: Segment) -> Path:
-        """The tape while it is written, with its opening complete."""
+        """The tape while it is being written, with its opening complete."""
         return self.unsealed_of(segment) / f"tape{TAPE}"
 
     def torn_tape(self, segment: Segment) -> Path:
@@ -221,19 +221,19 @@ class Layout:
         return self.unsealed_of(segment) / f"torn{TAPE}"
 
     def writing_rows(self, segment: Segment, symbol: str) -> Path:
-        """A symbol's rows while they are written."""
+        """A symbol's rows while they are being written."""
         return self.unsealed_of(segment) / f"{symbol_folder(symbol)}{TABLE}"
 
     def writing_trades(self, segment: Segment, symbol: str) -> Path:
-        """A symbol's trades while they are written. The name is no longer than that of its rows."""
+        """A symbol's trades while they are being written. The name is no longer than that of its rows."""
         return self.unsealed_of(segment) / f"{symbol_folder(symbol)}{_TRADES_ENDING}"
 
     def writing_table(self, segment: Segment, name: str) -> Path:
-        """A small table while it is written."""
+        """A small table while it is being written."""
         return self.unsealed_of(segment) / f"{name}{TABLE}"
 
     def writing_manifest(self, segment: Segment) -> Path:
-        """The manifest while it is written."""
+        """The manifest while it is being written."""
         return self.unsealed_of(segment) / "manifest.json"
 
 
@@ -282,13 +282,13 @@ def symbol_folder(symbol: str) -> str:
 
 
 def can_be_stored(symbol: str) -> bool:
-    """Whether every file name made of a symbol is short enough.
+    """Whether every file name made from a symbol is short enough.
 
-    The longest is the one of its rows while they are written. 27 Chinese characters are about too many.
+    The longest is the name of its rows while they are being written. About 27 Chinese characters are too many.
     """
     return len(symbol_folder(symbol) + TABLE) <= NAME_BYTES_MAX
 
 
 def symbol_of(folder: str) -> str:
-    """The symbol of such a folder's name."""
+    """The symbol in the name of a symbol's folder."""
     return unquote(folder.removeprefix("symbol="))

@@ -2,7 +2,7 @@
 
 Names are not enough: a clock may have been wrong when a segment was named, and archives of several
 recorders may have been copied into one folder. So each tape names the segments that it continues. Older
-tapes do not; for them `_Implied` finds what they continued. Pure: the caller reads the tapes.
+tapes do not; `_Implied` finds what they continued. Pure: the caller reads the tapes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from booktape.store.layout import Segment
 class Beginning:
     """How a segment begins. `start_us` is our clock then, in microseconds since 1970.
 
-    `continues` names the segments that it continues. It is None if the tape is older than this field, or
-    cannot be read. `format` is that of the tape: 1, which promises least, if it cannot be read.
+    `continues` names the segments that it continues. It is None if the tape is older than this field or
+    cannot be read. `format` is the tape's format; if the tape cannot be read it is 1, which promises the least.
     """
 
     segment: Segment
@@ -80,7 +80,7 @@ class Lineage:
         return end_us if end_us >= self.beginnings[segment].start_us else None
 
     def reaching_into(self, from_us: int | None, to_us: int | None) -> set[Segment]:
-        """The segments that may have records between two times. None: no limit."""
+        """The segments that may have records between two times. None means no limit."""
         return {
             segment
             for segment, begins in self.beginnings.items()
@@ -101,7 +101,7 @@ class Lineage:
                 waits[after] -= 1
                 if not waits[after]:
                     heappush(ready, (self._key(after), after))
-        # Tapes that continue each other in a circle are forged. They are read nevertheless.
+        # Tapes that continue each other in a circle are forged. They are read all the same.
         return order + sorted(self.beginnings.keys() - set(order))
 
     def _key(self, segment: Segment) -> int:
@@ -109,7 +109,7 @@ class Lineage:
 
 
 class _Implied:
-    """What older tapes continued, which do not name it. Their names grew even if the clock fell back."""
+    """What was continued by older tapes, which do not name it. Their names increased even if the clock went back."""
 
     def __init__(self, beginnings: Mapping[Segment, Beginning], carried_over: CarriedOver) -> None:
         self._beginnings = beginnings
@@ -120,9 +120,9 @@ class _Implied:
         self._known: dict[str, frozenset[str]] = {}
 
     def before(self, begins: Beginning) -> tuple[Segment, ...]:
-        """The previous segment of the same worker. For a worker's first one: the last that had its symbols.
+        """The previous segment of the same worker. For a worker's first segment, the last ones that had its symbols.
 
-        A tape that begins without checkpoints continues nothing: so two archives in one folder stay apart.
+        A tape that begins without checkpoints continues nothing, which keeps two archives in one folder apart.
         """
         own = self._by_tag[begins.segment.tag]
         index = own.index(begins.segment)

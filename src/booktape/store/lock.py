@@ -1,4 +1,4 @@
-"""Locks a directory for one recorder, or for the workers of one."""
+"""Locks a directory for one recorder, or for its workers."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from booktape.errors import CannotLock, DirectoryInUse
 from booktape.store.durable_files import disk_errors_named, make_folder
 
 _NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-"""Errors of file systems without locks: some network shares, and those of some phones."""
+"""Errors from file systems without locks: some network shares, and the storage of some phones."""
 
 _NO_LOCKS_OF_FOLDERS: Final = (*_NO_LOCKS, errno.EBADF, errno.EINVAL)
-"""Of network shares that lock files only (NFS raises EBADF). Known weakness: there only `.lock` protects."""
+"""Errors from network shares that lock only files (NFS raises EBADF). Known weakness: there only `.lock` protects."""
 
 
 @contextmanager
 def lock_directory(path: Path, *, shared: bool = False, folder: bool = False) -> Iterator[None]:
-    """Hold a lock; the operating system frees it however the process ends.
+    """Hold a lock. The operating system releases it however the process ends.
 
     `shared` is for the workers of one recorder: any number of them may hold it, but no one else. With
     `folder` the folder itself is locked too, because a lock file that a user removes no longer protects:
@@ -47,7 +47,7 @@ def lock_directory(path: Path, *, shared: bool = False, folder: bool = False) ->
 def _take_lock(
     descriptor: int, directory: Path, kind: int, *, ignored: Collection[int] = ()
 ) -> None:
-    """`ignored` are errors after which there is no lock, and that is accepted."""
+    """Take a lock at once. After one of the `ignored` errors there is no lock, which is accepted."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -7,9 +7,9 @@
                    {"bytes": 123, "sha256": "…", "rows": 360, "first_id": 9, "last_id": 3609}, …}}
 
 Paths are relative to the archive. `rows` is the number of a table's rows, `first_id` and `last_id` are the
-update ids of the first and the last row; manifests of version 0.1.0 have neither. With it `verify` finds a file that was lost, added or changed, even if its
-content still reads the same. It protects against accidents, not against a forger, who can rewrite the
-manifest too.
+update ids of the first and the last row; manifests of version 0.1.0 have none of the three. From the manifest `verify`
+finds a file that was lost, added or changed, even if its content still reads the same. The manifest protects against
+accidents, not against a forger, who can rewrite it too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Format(Struct):
 
 
 class Contents(NamedTuple):
-    """What a table holds: its number of rows, and the update ids of the first and the last one."""
+    """What a table holds: its number of rows, and the update ids of the first and the last row."""
 
     rows: int
     first_id: int | None = None
@@ -42,7 +42,7 @@ class Contents(NamedTuple):
 
 
 class SealedFile(Struct, frozen=True, omit_defaults=True):
-    """One file of a segment: its size and checksum, and its `Contents` where it is a table."""
+    """One file of a segment: its size and checksum, and its `Contents` if it is a table."""
 
     bytes: int
     sha256: str
@@ -52,7 +52,7 @@ class SealedFile(Struct, frozen=True, omit_defaults=True):
 
 
 FORMAT: Final = 1
-"""The format of manifests. Those that name none are of format 1."""
+"""The format of manifests. A manifest that names no format has format 1."""
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,17 +64,17 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_manifest(file: IO[bytes]) -> Manifest:
-    """Decode a manifest. Raises Damaged for anything else, also for a later format, and OSError."""
+    """Decode a manifest. Raises OSError, and Damaged for anything else, including a later format."""
     content = file.read(MANIFEST_BYTES_MAX + 1)
     if len(content) > MANIFEST_BYTES_MAX:
-        raise Damaged(f"it is no manifest: it has more than {MANIFEST_BYTES_MAX >> 20} MiB")
+        raise Damaged(f"it is not a manifest: it has more than {MANIFEST_BYTES_MAX >> 20} MiB")
     try:
         later = msgspec.json.decode(content, type=_Format).format
         if later > FORMAT:
             raise Damaged(f"its format is {later}, and this version reads format {FORMAT}")
         return msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Damaged(f"it is no manifest: {error}") from error
+        raise Damaged(f"it is not a manifest: {error}") from error
 
 
 def manifest_of(layout: Layout, segment: Segment) -> Manifest:
@@ -95,10 +95,10 @@ def seal_manifest(
 ) -> None:
     """Write the manifest of `files`, by their final paths, durably. May be called again after a WriteFailed.
 
-    `contents` has what is in those that are tables.
+    `contents` says what is in those that are tables.
 
-    Unlike any other file it replaces an existing one. A crash may have come after the manifest and before
-    the tape; then recovery compresses the tape again, into other bytes.
+    Unlike any other file, a manifest replaces an existing one. A crash may have come after the manifest and before
+    the tape; then recovery compresses the tape again, into different bytes.
     """
     sealed = {
         path.relative_to(layout.root).as_posix(): SealedFile(

@@ -1,7 +1,7 @@
 """A Parquet file that is being written: encoded in memory first, then written to the disk.
 
-Arrow's own writer gives up a file at the first write that fails, and the data of that write is lost.
-So it only ever writes to memory here. What the disk refuses stays in memory and is written again.
+Arrow's own writer gives up on a file at the first write that fails, and the data of that write is lost.
+So here it only ever writes to memory. Whatever the disk refuses stays in memory and is written again.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ GROUP_BYTES: Final = 96 << 20
 """A row group ends at GROUP_ROWS rows or GROUP_BYTES decoded bytes, whichever comes first."""
 
 TRADE_GROUP_ROWS: Final = 50_000
-"""A row group of trades ends at this many: 3 MB decoded, some ten minutes of the busiest symbol."""
+"""A row group of trades ends at this many: 3 MB decoded, about ten minutes of the busiest symbol."""
 
 _TRADE_BYTES: Final = 400
-"""What a staged trade takes of memory, rounded up: two objects and six numbers."""
+"""The memory that a staged trade takes, rounded up: two objects and six numbers."""
 
 _PAGE_BYTES: Final = 32 << 20
 """Pages span several compression windows, so that each snapshot is compressed against the previous one."""
 
 _DEEP_BYTES: Final = 64 << 10
-"""For rows of at least this size Brotli saves a seventh of the bytes or more, and is worth twice the time."""
+"""For rows of at least this size, Brotli saves a seventh of the bytes or more, and is worth twice the time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowKind(Generic[T]):
     """What differs between the files of rows and those of trades.
 
-    `is_full` is asked with a row group's rows and bytes. `writing` and `final` are the paths of a symbol's file;
-    `new_file` makes one, for rows like the one it is given.
+    `is_full` is called with a row group's number of rows and bytes. `writing` and `final` give the paths of a
+    symbol's file; `new_file` makes one, for rows like the given one.
     """
 
     is_full: Callable[[int, int], bool]
@@ -62,7 +62,7 @@ class RowKind(Generic[T]):
 
 
 class StagedGroup(Generic[T]):
-    """Rows of one symbol and kind that become one row group."""
+    """Rows of one symbol and one kind that become one row group."""
 
     def __init__(self, kind: RowKind[T]) -> None:
         self.kind = kind
@@ -79,7 +79,7 @@ class StagedGroup(Generic[T]):
 class ParquetFile:
     """A new file of one table. Each appended batch becomes a row group.
 
-    `write` and `seal` may be called again after a WriteFailed. Memory: what is encoded and not written yet.
+    `write` and `seal` may be called again after a WriteFailed. Memory: what is encoded but not yet written.
     """
 
     # Any: `packing` are pyarrow's own options, of many types.
@@ -90,7 +90,7 @@ class ParquetFile:
 
     @property
     def written_bytes(self) -> int:
-        """What the file holds so far; what is encoded and not written yet is not in it."""
+        """What the file holds so far, without what is encoded but not yet written."""
         return self._file.written_bytes
 
     def append(self, batch: pa.RecordBatch) -> None:
@@ -98,7 +98,7 @@ class ParquetFile:
         self._encoder.write_batch(batch)
 
     def write(self) -> None:
-        """Write to the disk what is encoded."""
+        """Write what is encoded to the disk."""
         self._file.write()
 
     def seal(self, rows: int) -> FileSeal:
@@ -125,14 +125,14 @@ class _Sink(RawIOBase):
         return True
 
     def write(self, data: Buffer, /) -> int:
-        # Copied, because Arrow uses its buffer again.
+        # Copied, because Arrow reuses its buffer.
         copy = bytes(data)
         self._file.append(copy)
         return len(copy)
 
 
 class _Encoder(pq.ParquetWriter):
-    """A writer that is dropped before `close` writes nothing more: the next start makes the file again.
+    """A writer that writes nothing more when it is dropped before `close`: the next start makes the file again.
 
     pyarrow's own `__del__` would encode the end of the file even then.
     """
@@ -152,7 +152,7 @@ def packing(size_bytes: int) -> tuple[Literal["brotli", "zstd"], int]:
 
 
 def rows_file(path: Path, size_bytes: int) -> ParquetFile:
-    """A new file of rows that have about `size_bytes`, decoded. Each is compressed against the ones before it."""
+    """A new file for rows of about `size_bytes`, decoded. Each row is compressed against those before it."""
     codec, level = packing(size_bytes)
     return ParquetFile(
         path,
@@ -166,12 +166,12 @@ def rows_file(path: Path, size_bytes: int) -> ParquetFile:
 
 
 def trades_file(path: Path) -> ParquetFile:
-    """A new file of trades."""
+    """A new file for trades."""
     return ParquetFile(path, TRADES, compression="zstd", use_dictionary=False)
 
 
 def table_file(path: Path, schema: pa.Schema) -> ParquetFile:
-    """A new file of a small table."""
+    """A new file for a small table."""
     return ParquetFile(path, schema, compression="zstd")
 
 

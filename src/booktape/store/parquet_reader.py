@@ -1,4 +1,4 @@
-"""Opens the Parquet files of an archive. What is not booktape's, or was damaged, is raised as Damaged."""
+"""Opens the Parquet files of an archive. A file that is damaged, or that booktape did not write, raises Damaged."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _SHOWN_MAX: Final = 60
 
 @contextmanager
 def parquet_errors() -> Iterator[None]:
-    """Raise as Damaged what pyarrow raises for the content of a file. Needed wherever one is opened or decoded.
+    """Raise as Damaged what pyarrow raises for the content of a file. Needed wherever a file is opened or decoded.
 
-    It raises an OSError without a number for some damage; one with a number is the system's, and stays. That a text is
-    not UTF-8, or a time not one of Python's, is found when the value becomes a Python object.
+    For some damage pyarrow raises an OSError without a number; one with a number is the system's, and stays. A text
+    that is not UTF-8, or a time that Python's types cannot hold, is found when the value becomes a Python object.
     """
     try:
         yield
@@ -48,9 +48,9 @@ def open_parquet(source: Any) -> pq.ParquetFile:  # noqa: ANN401 whatever pyarro
 def check_footer(metadata: pq.FileMetaData) -> None:
     """Raises Damaged for a table format of a later version, and for a row group too large to be booktape's.
 
-    A file of a hundred kilobytes can hold gigabytes of one repeated value. Of a text only its place is counted, not how
-    often it occurs: `read_table` counts that. Known weakness: what the footer says is believed. One that was forged to
-    say less than the pages hold is not found here.
+    A file of a hundred kilobytes can hold gigabytes of one repeated value. A text counts here only as a reference to
+    it; `read_table` counts the text each time it occurs. Known weakness: the footer is believed. A footer that was
+    forged to state less than the pages hold is not found here.
     """
     table_format(metadata)
     for number in range(metadata.num_row_groups):
@@ -64,7 +64,7 @@ def check_footer(metadata: pq.FileMetaData) -> None:
 
 
 def table_format(metadata: pq.FileMetaData) -> int:
-    """The format of a table: 1 if the file does not say. Raises Damaged for one that this version does not know."""
+    """The format of a table: 1 if the file does not say. Raises Damaged for a format unknown to this version."""
     text = (metadata.metadata or {}).get(TABLE_FORMAT_KEY.encode(), b"1").decode(errors="replace")
     known = range(1, TABLE_FORMAT + 1)
     if text not in map(str, known):
@@ -84,21 +84,21 @@ def check_schema(file: pq.ParquetFile, wanted: pa.Schema) -> None:
     found = file.schema_arrow
     check_columns(found, wanted)
     if further := set(found.names) - set(wanted.names):
-        raise Damaged(f"it has a further column {_shortened(min(further))}")
+        raise Damaged(f"it has an extra column {_shortened(min(further))}")
     if not found.equals(wanted):
-        raise Damaged("its columns have another order, or others of them may be null")
+        raise Damaged("its columns are in another order, or differ in which of them may be null")
 
 
 def check_columns(found: pa.Schema, wanted: pa.Schema) -> None:
-    """Raises Damaged unless a file has these columns, of these types, and no two of one name. It may have others."""
+    """Raises Damaged unless a file has these columns, of these types, and no two of the same name. Others may exist."""
     if missing := set(wanted.names) - set(found.names):
         raise Damaged(f"it has no column {min(missing)}")
     if len(set(found.names)) < len(found.names):
-        raise Damaged("two of its columns have one name")
+        raise Damaged("two of its columns have the same name")
     for field in wanted:
         stored = found.field(field.name).type
-        # Also a type that could be converted is not what a recorder wrote: the file is another one. That elements of a
-        # list may be null is no other type: whether any is, `check_values` finds.
+        # A recorder did not write a type that would first have to be converted: it is some other file. A list whose
+        # elements may be null is not another type: `check_values` finds out whether any element is null.
         if _without_nulls(stored) != _without_nulls(field.type):
             raise Damaged(
                 f"its column {field.name} has the type {_shortened(str(stored))}, and not {field.type}"
@@ -106,7 +106,7 @@ def check_columns(found: pa.Schema, wanted: pa.Schema) -> None:
 
 
 def _without_nulls(of: pa.DataType) -> pa.DataType:
-    """The same type; of a list, with elements that are never null."""
+    """The same type; for a list, with elements that are never null."""
     if not isinstance(of, pa.ListType):
         return of
     return pa.list_(of.value_field.with_nullable(False))
@@ -118,9 +118,9 @@ def _shortened(text: str) -> str:
 
 
 def check_values(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> None:
-    """Raises Damaged where a value is missing that each row has, or a number is not finite (NaN, or infinite).
+    """Raises Damaged if a value that every row has is missing, or a number is not finite (NaN or infinite).
 
-    `rows` may have some columns of the schema, and others.
+    `rows` may lack columns of the schema, and may have others.
     """
     for name in schema.names:
         if name not in rows.schema.names:

@@ -1,7 +1,7 @@
 """Waiting for a full disk, in the same way wherever booktape writes an archive.
 
 Space comes back: a log is rotated, a file is deleted. So work that failed keeps its data, waits PAUSE_S and is
-done again. After GRACE_S without success the error is raised.
+repeated. After GRACE_S without success the error is raised.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import structlog
 from booktape.errors import WriteFailed
 
 GRACE_S: Final = 30
-"""How long the same work may fail."""
+"""How long the same work may keep failing."""
 
 PAUSE_S: Final = 1.0
-"""Between two attempts."""
+"""The pause between two attempts."""
 
 _STOP_CHECK_S: Final = 0.1
 
@@ -27,11 +27,11 @@ log = structlog.get_logger()
 
 
 class Stopped(Exception):
-    """`should_stop` was true while work was not finished."""
+    """`should_stop` was true before the work was finished."""
 
 
 def never() -> bool:
-    """The `should_stop` of work that is not stopped."""
+    """The `should_stop` of work that is never stopped."""
     return False
 
 
@@ -51,7 +51,7 @@ class Patience:
 
 
 def retry_while_full(work: Callable[[], T], should_stop: Callable[[], bool] = never) -> T:
-    """Do the work, repeatedly while the disk is full. Raises WriteFailed in the end, Stopped when stopped."""
+    """Do the work, repeating it while the disk is full. Raises WriteFailed in the end, Stopped when stopped."""
     patience = Patience()
     while True:
         try:

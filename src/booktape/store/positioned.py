@@ -1,4 +1,4 @@
-"""A file that is read at a position it keeps itself: what opens it anew, or asks a service, for each read."""
+"""A file that keeps its own position, because each read opens the file again or sends a request to a service."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
 
 
 class PositionedReader(RawIOBase):
-    """`size_bytes` is the size of the whole file. A subclass reads from `_at` on, and moves it."""
+    """`size_bytes` is the size of the whole file. A subclass reads from `_at` on, and moves `_at`."""
 
     def __init__(self, size_bytes: int) -> None:
         self._bytes = size_bytes

@@ -1,16 +1,16 @@
 """Recovery: what a killed recorder left unsealed is recorded once more, from its tape.
 
 **Why it works.** Rows, gaps, checks and notes follow from the records of a tape by a pure function
-(reconstruct.py). So the tape is enough. Recovery gives its records to the same `RecordingSession` that the
+(reconstruct.py), so the tape is enough. Recovery gives its records to the same `RecordingSession` that the
 recorder used, and the result is what the recorder would have written.
 
 **What a killed recorder leaves.** A folder `unsealed/<segment>/` for each segment that was not sealed: the one
-that it was writing, and those before it whose sealing had not ended. In such a folder there may be:
+that it was writing, and earlier ones whose sealing had not finished. Such a folder may contain:
 
 - `starting.jsonl.zst`, a tape whose opening (the start record, a checkpoint of every book) may be
   incomplete. It is removed: as long as it has this name, the tape before it has everything.
 - `tape.jsonl.zst`, a tape with a complete opening. It can be read up to its last flush.
-- `torn.jsonl.zst`, such a tape while it is recovered. Then `tape.jsonl.zst` is what the recovery has written.
+- `torn.jsonl.zst`, such a tape while it is being recovered. Then `tape.jsonl.zst` is what the recovery has written.
 - Files of rows and of small tables. They are never ahead of the tape, and they are made again.
 
 **The order of writing** makes this possible.
@@ -20,25 +20,25 @@ that it was writing, and those before it whose sealing had not ended. In such a 
    only then is the end record of the old one written. So one of the two always has the latest state.
 3. When a segment is sealed, every file is synced and its checksum compared with what was written. Then
    the files of rows and tables get their final names, then the manifest is written, then the tape
-   gets its final name, and last the folder is removed.
+   gets its final name, and finally the folder is removed.
 
-So a segment with a sealed tape is complete. While its tape is not sealed, any other file may be missing, and all
-of them can be made again; one that was published already has the same bytes.
+So a segment with a sealed tape is complete. Until its tape is sealed, any other file may be missing, and all
+of them can be made again; a file that has already been published has the same bytes.
 
-**What is promised.** After the end of the process, by `kill -9` or a crash, everything is kept that the tape had
-at its last flush: half a second, and the flush itself, are lost at most. The archive is as if the recorder had ended there, and
-the time after it is a gap with the reason `killed`. After a power cut sealed files are intact; of an unsealed
-tape more than that may be missing, since a tape is synced only when it is sealed. Recovery itself may be
-killed at any moment, and begins again at the next start.
+**What is promised.** After a `kill -9` or a crash of the process, everything is kept that the tape had
+at its last flush: at most half a second and the flush itself are lost. The archive is as if the recorder had ended
+there, and the time after it is a gap with the reason `killed`. After a power cut sealed files are intact; an unsealed
+tape may have lost more than that, because a tape is synced only when it is sealed. Recovery itself may be
+killed at any moment; it begins again at the next start.
 
 **What is trusted.** Nothing that is found. No link is followed. A tape is removed only when another one, read
-to its end, has all its records. A tape that is damaged in its middle (a whole line that cannot be decoded, or bytes
-that cannot be decompressed) is recovered up to there, and a copy of all of it is kept in `set-aside/`. What no
-recorder made, a tape whose records cannot be applied, and a tape that disagrees with the one that is recovered
-are moved to `set-aside/`, and the log has the new path: so they stop no later start. A tape whose very first record cannot be read stays where it is, for a person: no kill
-leaves one.
+to its end, has all its records. A tape that is damaged in the middle (a whole line that cannot be decoded, or bytes
+that cannot be decompressed) is recovered up to the damage, and a copy of the whole tape is kept in `set-aside/`.
+Files that no recorder made, a tape whose records cannot be applied, and a tape that disagrees with the recovered one
+are moved to `set-aside/`, and their new path is logged, so they block no later start. A tape whose very first record
+cannot be read stays where it is, for a person to look at: no kill leaves such a tape.
 
-Known weakness: recovery takes as long as reading the tape does, and nothing is recorded meanwhile
+Known weakness: recovery takes as long as reading the tape does, and nothing is recorded in the meantime
 (docs/decisions/0022-sealing-comes-first.md says why).
 """
 
@@ -85,7 +85,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A segment that a killed recorder left unsealed and that is sealed now."""
+    """A segment that a killed recorder left unsealed and that is now sealed."""
 
     segment: str
     records: int
@@ -96,7 +96,7 @@ def recover(
 ) -> list[Recovered]:
     """Seal every unsealed segment, oldest first. Returns those that were recovered.
 
-    Raises Stopped when `should_stop` is true: like a recovery that is killed, it begins again at the next
+    Raises Stopped when `should_stop` is true. Like a killed recovery, it then begins again at the next
     start.
     """
     return _Recovery(layout, worker, should_stop).run()
@@ -130,7 +130,7 @@ class _Recovery:
                 # A segment that another one continues ended by rotation.
                 reason = ROTATED if lineage.after[segment] else KILLED
                 recovered += self._recover_segment(segment, tape, reason)
-            # Else its first record is damaged, which no kill causes: it stays there for a person.
+            # Otherwise its first record is damaged, which no kill causes: it stays there for a person to look at.
         return recovered
 
     def _recover_segment(self, segment: Segment, tape: _Tape, reason: str) -> list[Recovered]:
@@ -139,7 +139,7 @@ class _Recovery:
         try:
             records = self._record_again(segment, tape, reason)
         except DamagedTape as error:
-            self._worker.submit(int).result()  # wait until it has written what it was given
+            self._worker.submit(int).result()  # wait until the worker has written what it was given
             self._set_aside(self._layout.unsealed_of(segment), str(error))
             return []
         log.warning("recovered", segment=segment.name, records=records)
@@ -157,9 +157,9 @@ class _Recovery:
         return 1 + record_again(session, records, reason, torn, self._should_stop)
 
     def _read_torn(self, torn: Path) -> Iterator[TapeRecord]:
-        """Its records; at their end, if that is damage, a copy is kept of the whole tape.
+        """The tape's records. If they end at damage, a copy of the whole tape is kept.
 
-        The tape itself is removed once its segment is sealed, with whatever stands behind the damage.
+        The tape itself is removed once its segment is sealed, together with whatever follows the damage.
         """
         damage: list[str] = []
         yield from read_tape(torn, torn=True, on_damage=damage.append)
@@ -168,17 +168,17 @@ class _Recovery:
             log.error("recovered up to its damage, a copy is kept", file=str(kept), why=why)
 
     def _set_aside(self, path: Path, why: str) -> None:
-        """Move something to `set-aside/`, so that it stops no start, and log its new path."""
+        """Move something to `set-aside/`, so that it blocks no start, and log its new path."""
         moved = self._retry(self._layout.set_aside, partial(set_aside, self._layout, path))
         log.error("set aside, not recovered", file=str(path), to=str(moved), why=why)
 
     def _retry(self, where: Path, work: Callable[[], T]) -> T:
-        """Do what writes at `where`, repeatedly while the disk is full."""
+        """Do work that writes at `where`, repeating it while the disk is full."""
         return retry_while_full(disk_errors_named(where)(work), self._should_stop)
 
 
 def keep_pace(writer: SegmentWriter, should_stop: Callable[[], bool] = never) -> None:
-    """Hand the tape to the operating system when enough of it waits, and wait while rows pile up."""
+    """Hand the tape to the operating system when enough of it is waiting, and wait while rows pile up."""
     if writer.wants_flush:
         retry_while_full(writer.flush, should_stop)
         if backlog := writer.backlog:
@@ -203,12 +203,12 @@ def record_again(
         for record in records:
             if isinstance(record, SegmentEnd):
                 reason, session.last_ns = record.reason, record.received_ns
-                # The checkpoints after it are made again. They are read for the tape's last checksum.
+                # The checkpoints after it are made again. They are read only to reach the tape's last checksum.
                 read_to_end(records)
                 break
             # The snapshot requests that it returns were answered on this tape, or never.
             session.handle(record)
-            # Also after a record without rows: its line waits to be written.
+            # Needed even after a record without rows: its line is waiting to be written.
             keep_pace(writer, should_stop)
             count += 1
             if count % STOP_CHECK_RECORDS == 0 and should_stop():
@@ -220,7 +220,7 @@ def record_again(
 
 
 class _Tape(NamedTuple):
-    """The tape to recover a segment from. `other` is another one, with records that this one lacks."""
+    """The tape to recover a segment from. `other` is a second tape, with records that this one lacks."""
 
     path: Path
     start: SegmentStart
@@ -228,10 +228,10 @@ class _Tape(NamedTuple):
 
 
 def _find_tape(layout: Layout, segment: Segment) -> _Tape | None:
-    """The tape of an unsealed segment. None if none has a complete opening.
+    """The tape of an unsealed segment. None if no tape has a complete opening.
 
-    Of two tapes it is the one that has all records of the other: a killed recovery leaves a part of the tape
-    that it was reading.
+    If there are two, it is the one that has all records of the other: a killed recovery leaves the beginning of a
+    copy of the tape that it was reading.
     """
     torn, written = layout.torn_tape(segment), layout.writing_tape(segment)
     with _read_errors_named(layout.unsealed_of(segment)):
@@ -267,7 +267,7 @@ def _read_errors_named(folder: Path) -> Iterator[None]:
 
 
 def _is_part(part: Iterable[TapeRecord], whole: Iterator[TapeRecord]) -> bool:
-    """Whether a tape begins with all records of another one, up to the end record of that one."""
+    """Whether tape `whole` begins with all records of tape `part`, up to the end record of `part`."""
     records = takewhile(lambda record: not isinstance(record, SegmentEnd), part)
     return all(next(whole, None) == record for record in records)
 
@@ -289,7 +289,7 @@ def _is_sealed(layout: Layout, segment: Segment, tape: _Tape | None) -> bool:
 
 
 def _may_hold_anything(layout: Layout, segment: Segment) -> bool:
-    """Whether an unsealed segment may have data of which there is no other copy."""
+    """Whether an unsealed segment may have data that exists nowhere else."""
     tapes = layout.torn_tape(segment), layout.writing_tape(segment)
     return os.path.lexists(layout.tape(segment)) or any(
         is_regular(path) and path.stat().st_size for path in tapes
@@ -297,9 +297,9 @@ def _may_hold_anything(layout: Layout, segment: Segment) -> bool:
 
 
 def _isolate(layout: Layout, segment: Segment, tape: _Tape) -> None:
-    """Rename the tape to `torn`, and remove the other files of its folder.
+    """Rename the tape to `torn`, and remove the other files in its folder.
 
-    The rename comes first: if recovery is killed too, the next one finds the tape under that name.
+    The rename comes first: if this recovery is killed too, the next one finds the tape under that name.
     """
     written, torn = layout.writing_tape(segment), layout.torn_tape(segment)
     if tape.path == written and is_regular(written):

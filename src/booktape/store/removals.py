@@ -1,9 +1,9 @@
-"""What was removed from an archive on purpose: a receipt for each segment of which anything is gone.
+"""What was removed from an archive on purpose: a receipt for each segment that has lost anything this way.
 
     removed/date=2026-01-05/<segment>.json
 
-A receipt is durable before the first file goes. So whatever reads an archive can tell a file that was removed on
-purpose from one that was lost. Receipts stay when everything else of a segment is gone; each has some hundred bytes.
+A receipt is durable before the first file is removed. So whatever reads an archive can tell a file that was removed on
+purpose from one that was lost. Receipts stay when everything else of a segment is gone; each has a few hundred bytes.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ FORMAT = 1
 """The format of receipts."""
 
 RECEIPT_BYTES_MAX: Final = 1 << 20
-"""No more of a receipt is read. That of a segment with 1,400 symbols, all of them unproven, has 50 kB."""
+"""At most this much of a receipt is read. One for a segment with 1,400 symbols, all of them unproven, has 50 kB."""
 
 
 class Removal(Struct, frozen=True):
-    """What was removed of a segment, and what had been proved of it.
+    """What was removed from a segment, and what had been proved about it.
 
-    `removed`: its tape, or everything. `verified_by` is the version of booktape that had verified it, empty if none
-    had. `shipped_to` is the bucket that has it, of segments that `--ship-keep` removed.
+    `removed`: its tape, or everything. `verified_by` is the version of booktape that had verified the segment, empty
+    if none had. `shipped_to` is the bucket that has the segment, if `--ship-keep` removed it.
 
     `manifest_sha256` is the checksum of its manifest then, so that rows without a tape can still be compared with what
-    was verified. Each segment in `continued_by` began as this one ended. `unproven` are the symbols whose books at its
-    end rested on a checkpoint that no tape proved, and `unproven_rows` counts such rows by symbol: normally none.
+    was verified. Each segment in `continued_by` began as this one ended. `unproven` names the symbols whose books at
+    its end rested on a checkpoint that no tape proved, and `unproven_rows` counts such rows by symbol: normally none.
     """
 
     segment: str
@@ -55,12 +55,12 @@ class Removal(Struct, frozen=True):
 
 
 def now_text() -> str:
-    """The present time, as receipts have it."""
+    """The current time, in the format of receipts."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def read_removal(layout: Layout, segment: Segment) -> Removal | None:
-    """The receipt of a segment. None without one. Raises OSError, Damaged with the file's name."""
+    """The receipt of a segment, or None if it has none. Raises OSError, and Damaged with the file's name."""
     path = layout.removal(segment)
     try:
         with open_file(path) as file:
@@ -68,7 +68,7 @@ def read_removal(layout: Layout, segment: Segment) -> Removal | None:
     except FileNotFoundError:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Damaged(f"{path}: it is no receipt of a removal: {error}") from error
+        raise Damaged(f"{path}: it is not a receipt of a removal: {error}") from error
     if found.format != FORMAT:
         raise Damaged(f"{path}: its format is {found.format}, and this version reads {FORMAT}")
     return found
@@ -88,9 +88,9 @@ def remove_tape(layout: Layout, segment: Segment, removal: Removal) -> None:
 def remove_segment(layout: Layout, segment: Segment, removal: Removal) -> None:
     """Write the receipt, then remove all files of the segment. Raises WriteFailed, Damaged.
 
-    Without a manifest that can be read nothing is written or removed. Files go before their tape, and the manifest,
-    which names them, goes last: so a removal that was interrupted is completed later. Folders stay, since a recorder
-    may be about to put a file there.
+    Unless the manifest can be read, nothing is written or removed. The tape is removed after the other files, and the
+    manifest, which names them all, goes last, so an interrupted removal can be completed later. Folders stay, because
+    a recorder may be about to put a file there.
     """
     manifest = layout.manifest(segment)
     with disk_errors_named(manifest):
@@ -103,9 +103,9 @@ def remove_segment(layout: Layout, segment: Segment, removal: Removal) -> None:
 
 
 def write_removal(layout: Layout, segment: Segment, removal: Removal) -> None:
-    """Write a receipt durably, instead of an earlier one. Raises WriteFailed."""
+    """Write a receipt durably, replacing any earlier one. Raises WriteFailed."""
     final = layout.removal(segment)
-    # A name that no other file has: nothing is replaced but an earlier receipt, and no link is followed.
+    # No other file has this name: only an earlier receipt is replaced, and no link is followed.
     partial = final.with_name(f".{final.name}-{secrets.token_hex(8)}.partial")
     with disk_errors_named(final):
         make_folder(final.parent)

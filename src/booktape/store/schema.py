@@ -1,4 +1,4 @@
-"""The columns, their types and their meaning. The tables of docs/format.md are generated from it."""
+"""The columns, their types and their meaning. The tables in docs/format.md are generated from this file."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Column:
 
 
 TABLE_FORMAT: Final = 2
-"""The format of the tables that are written now. The tape has a format of its own.
+"""The format of the tables that are written now. The tape has a separate format.
 
 1: `snapshots` without the columns of `FIRST_OF`. 2: with them.
 """
 
 TABLE_FORMAT_KEY: Final = "booktape.table_format"
-"""Each Parquet file names the format in its key-value metadata. Without it the format is 1."""
+"""Each Parquet file names its format under this key in its metadata. Without the key, the format is 1."""
 
 SNAPSHOT_COLUMNS: Final = (
     Column(
@@ -189,7 +189,7 @@ _DIFFERENCES_MAX: Final = 1_000
 
 
 def _schema(columns: Iterable[Column], table_format: int = TABLE_FORMAT) -> pa.Schema:
-    """The columns, and the format that a file of them will name."""
+    """The columns, and the format that a file with them will name."""
     fields = [pa.field(c.name, c.type, nullable=c.nullable) for c in columns]
     return pa.schema(fields, metadata={TABLE_FORMAT_KEY: str(table_format)})
 
@@ -202,15 +202,15 @@ FIRST_OF: Final = MappingProxyType(
         "best_ask_size": "ask_size",
     }
 )
-"""The columns with the first element of a list, and which list. They are new in table format 2.
+"""The columns that hold the first element of a list, and which list. They are new in table format 2.
 
-They stand beside the other numbers, before the lists: so what a question about best prices needs is one stretch of
-the file, and one request to a bucket.
+They stand beside the other numbers, before the lists. So everything a query about best prices needs is one contiguous
+part of the file, and one request to a bucket.
 """
 
 SNAPSHOTS: Final = _schema(SNAPSHOT_COLUMNS)
 SNAPSHOTS_1: Final = _schema([c for c in SNAPSHOT_COLUMNS if c.name not in FIRST_OF], 1)
-"""Those of table format 1."""
+"""The columns of table format 1."""
 GAPS: Final = _schema(GAP_COLUMNS)
 CHECKS: Final = _schema(CHECK_COLUMNS)
 NOTES: Final = _schema(NOTE_COLUMNS)
@@ -268,7 +268,7 @@ def _lists(values: Sequence[Floats]) -> pa.Array[Any]:
 
 @dataclass(frozen=True, slots=True)
 class SmallTable:
-    """A table of rare items, of all symbols: the class of the items, and how one becomes a row."""
+    """A table of rare items, for all symbols: the class of the items, and how an item becomes a row."""
 
     holds: type
     schema: pa.Schema
@@ -277,7 +277,7 @@ class SmallTable:
     def batch(self, items: Iterable[object]) -> pa.RecordBatch:
         """The items of this table's class as one Arrow batch, which may be empty.
 
-        A null in a column that allows none is refused later, by Parquet's writer.
+        A null in a column that allows none is refused later by the Parquet writer.
         """
         rows = [self.row(item) for item in items if isinstance(item, self.holds)]
         # Without rows `zip` makes no columns.

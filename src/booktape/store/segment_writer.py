@@ -2,13 +2,13 @@
 
 **Rows.** The rows of one symbol are staged in memory until their row group is full; then a worker thread
 writes the group. A row is compressed only against earlier rows of its own group, so groups are large. A
-reader decodes whole groups, so they are not larger than that.
+reader decodes whole groups, so they are no larger than they are.
 
 **Order.** The tape is flushed before a group is given to the worker. So rows on disk are never ahead of the
-tape on disk, and recovery can always make them again (store/recovery.py has the whole theory).
+tape on disk, and recovery can always make them again (store/recovery.py explains all of it).
 
 **Retry.** `flush` and `seal` may be called again after a WriteFailed, and continue where they stopped. No
-group is lost: full groups stand in one queue, and a group leaves it only when its bytes are written.
+group is lost: full groups wait in one queue, and a group leaves it only when its bytes are written.
 store/patience.py says how long callers retry.
 """
 
@@ -46,7 +46,7 @@ from booktape.store.tape_writer import TapeWriter
 from booktape.store.unsealed_file import FileSeal
 
 STAGED_BYTES: Final = 256 << 20
-"""Rows of all symbols that may be staged. Beyond it the largest group ends early."""
+"""Rows of all symbols that may be staged. Beyond this, the largest group ends early."""
 
 BACKLOG_BYTES: Final = 256 << 20
 """Row groups that may wait for the worker before the recorder has to wait too."""
@@ -66,7 +66,7 @@ class _Part(NamedTuple):
 
 
 class Predecessor(NamedTuple):
-    """The previous segment, and the last record of its tape, which is not written yet."""
+    """The previous segment, and the last record of its tape, which is not yet written."""
 
     writer: SegmentWriter
     end: SegmentEnd
@@ -75,11 +75,11 @@ class Predecessor(NamedTuple):
 class SegmentWriter:
     """Writes a segment. Readers see nothing of it before `seal` has run.
 
-    A row passes these places, in this order: `_groups` (one a symbol, it fills), `_full` (waits for the next flush),
-    `_queue` (the worker's; `_encoded` is its first one, once that is Parquet), and its file.
+    A row passes through these places, in this order: a group in `_groups` (one per symbol, until it is full), `_full`
+    (until the next flush), the worker's `_queue` (`_encoded` is its first group, once that is Parquet), and its file.
 
     The constructor, `write` and the `add` methods work in memory only; `flush` and `seal` use the disk. No
-    other method may run at the same time as one of these two. Memory: at most STAGED_BYTES are staged, and
+    other method may run at the same time as these two. Memory: at most STAGED_BYTES are staged, and
     at most BACKLOG_BYTES wait to be written if the caller waits for `backlog`.
     """
 
@@ -118,11 +118,11 @@ class SegmentWriter:
 
     @property
     def written_bytes(self) -> int:
-        """What its tape and its rows take on the disk so far. Staged rows, and the small tables, are not in it."""
+        """What its tape and its rows take up on the disk so far. Staged rows and the small tables are not counted."""
         return self._tape.written_bytes + self._rows_bytes
 
     def mark_recoverable(self) -> None:
-        """The opening is all written: from the next flush on, recovery will find this segment."""
+        """Note that the whole opening is written: from the next flush on, recovery will find this segment."""
         self._is_recoverable = True
 
     def write(self, record: TapeRecord) -> None:
@@ -138,7 +138,7 @@ class SegmentWriter:
     def add_row(self, row: BookRow) -> None:
         """Stage a row. The next flush gives full groups to the worker.
 
-        Raises ValueError for a symbol that no file can be named after; no recorder accepts such a symbol.
+        Raises ValueError for a symbol that is too long for a file name; no recorder accepts such a symbol.
         """
         self._stage(_Part(BOOK_ROWS, row.symbol), row, row.update_id)
 
@@ -171,14 +171,14 @@ class SegmentWriter:
 
     @property
     def wants_flush(self) -> bool:
-        """Whether to flush at once: BUFFER_BYTES wait for the tape, or a group is full."""
+        """Whether to flush at once: BUFFER_BYTES of the tape are waiting, or a group is full."""
         return bool(self._full) or self._tape.wants_flush
 
     def flush(self) -> None:
         """Flush the tape, give full groups to the worker, and raise the worker's errors.
 
         It blocks as long as the disk does. If the worker failed because the disk was full, its groups are
-        written again here, and this call waits for them: so a caller that retries knows when all is written.
+        written again here, and this call waits for them, so a caller that retries knows when everything is written.
         """
         # Tape first: rows never reach the disk before the records that they follow from.
         self._flush_tape()
@@ -195,14 +195,14 @@ class SegmentWriter:
     def backlog(self) -> Future[None] | None:
         """The task to wait for before more rows are made. None while the worker keeps up.
 
-        The caller need not check its result: the next flush does.
+        The caller need not check the task's result: the next flush does.
         """
         waiting_bytes = sum(group.bytes for _, group in self._queue.copy())
         is_behind = waiting_bytes > BACKLOG_BYTES and self._writing and not self._writing.done()
         return self._writing if is_behind else None
 
     def seal(self) -> Future[None]:
-        """Seal the segment. When the result is there, all its files are durable and have their final names.
+        """Seal the segment. When the future has its result, all files are durable and have their final names.
 
         No file gets its final name before every file is durable. May be called again after a WriteFailed.
         """
@@ -238,7 +238,7 @@ class SegmentWriter:
     # ── in the worker thread ────────────────────────────────────────────────────────────────
 
     def _write_groups(self, count: int) -> None:
-        """Write the first `count` groups of the queue. One that fails stays the first."""
+        """Write the first `count` groups of the queue. A group that fails stays first in the queue."""
         for _ in range(count):
             part, group = self._queue[0]
             if part not in self._files:
@@ -290,18 +290,18 @@ class SegmentWriter:
         yield partial(self._publish, self._tape.path, tape)
         clear = disk_errors_named(layout.unsealed_of(segment))(clear_segment)
         yield partial(clear, layout, segment)
-        # Dropping a thousand Parquet writers takes a while. In this thread nothing waits for it.
+        # Dropping a thousand Parquet writers takes a while. In this thread nothing has to wait for that.
         yield self._files.clear
 
     def _make_durable(self, final: Path, seal: Callable[[], FileSeal]) -> None:
-        """Make a file complete and durable, under its unsealed name."""
+        """Make a file complete and durable under its unsealed name."""
         self._seals[final] = seal()
 
     def _publish(self, unsealed: Path, final: Path) -> None:
         """Give a file its final name.
 
         A file that already has this name was published before a crash: the same tape gives the same bytes.
-        If its bytes differ, neither file is removed: the one in the way is moved to `set-aside/`.
+        If the bytes differ, neither file is removed: the one in the way is moved to `set-aside/`.
         """
         with disk_errors_named(final):
             if unsealed.exists() and os.path.lexists(final) and not self._is_sealed_as(final):
@@ -310,12 +310,12 @@ class SegmentWriter:
         publish(unsealed, final)
 
     def _is_sealed_as(self, final: Path) -> bool:
-        """Whether the file there has the size and the checksum of the one to be published."""
+        """Whether the existing file has the size and checksum of the one to be published."""
         return is_regular(final) and FileSeal.of_file(final) == self._seals[final]
 
 
 def _must_repeat(writing: Future[None] | None) -> bool:
-    """Whether a task of the worker, once it has ended, must be repeated. Raises what no retry would repair."""
+    """Wait for a task of the worker. Returns whether it must be repeated; raises errors that no retry would repair."""
     error = writing.exception() if writing else None
     if error is not None and not (isinstance(error, WriteFailed) and error.may_pass):
         raise error

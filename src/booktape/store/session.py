@@ -1,11 +1,11 @@
 """One recording in progress: write each record to the tape, apply it, store the rows that follow from it.
 
-Two kinds of records go another way. The end of a segment is applied first and written after, since the
-checkpoints behind it tell what is known then. The opening of a new tape only repeats what is known, so it is
-written and not applied.
+Two kinds of records are handled differently. The end of a segment is applied first and written afterwards, because
+the checkpoints after it must state what is known by then. The opening of a new tape only repeats what is known, so it
+is written but not applied.
 
-The recorder drives it with live records; recovery, rebuild and merge with those of tapes. So all of them write the
-same files.
+The recorder drives it with live records; recovery, rebuild and merge drive it with records from tapes. So all of them
+write the same files.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from booktape.store.segment_writer import Predecessor, SegmentWriter
 
 
 class RecordingSession:
-    """`handle` every record, `rotate` when a segment ends, `end` once.
+    """Call `handle` for every record, `rotate` when a segment ends, and `end` once.
 
-    Its tape begins with `start` and the checkpoints in `known_before`. All methods work in memory only.
-    `writer.flush` writes to the disk, and each writer that `take_ended` returns seals its segment: both may fail
-    and be called again.
+    The tape begins with `start` and the checkpoints in `known_before`. All methods work in memory only.
+    `writer.flush` writes to the disk, and `seal` of each writer that `take_ended` returns seals its segment: both may
+    fail and be called again.
 
     **Checkpoints.** A segment can be read without the ones before it, because its tape begins with a
     checkpoint of every book: its levels, epoch, open gap and buffered events (core/checkpoint.py). So a
-    damaged tape costs one segment, and segments can be rebuilt side by side. The last checkpoints, after the
-    end record of a stopped recording, are what the next recording continues from (store/archive.py).
+    damaged tape costs one segment, and segments can be rebuilt in parallel. The next recording continues from the
+    last checkpoints, those after the end record of a stopped recording (store/archive.py).
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class RecordingSession:
         self._layout = layout
         self._worker = worker
         self._unsealed: list[SegmentWriter] = [self.writer]
-        # The records of a new tape's opening that are not written yet.
+        # The records of a new tape's opening that are not yet written.
         self._unwritten_opening: Iterator[TapeRecord] | None = None
         self.handle(start)
         for checkpoint in known_before:
@@ -67,7 +67,7 @@ class RecordingSession:
         self.writer.mark_recoverable()
 
     def handle(self, record: TapeRecord) -> list[Output]:
-        """Write the record to the tape, apply it, store its outputs. Returns all outputs."""
+        """Write the record to the tape, apply it, and store its outputs. Returns all outputs."""
         self._write_rest_of_opening()
         self.writer.write(record)
         self.last_ns = max(self.last_ns, record.received_ns)
@@ -76,8 +76,8 @@ class RecordingSession:
     def rotate(self, now_ns: int) -> None:
         """Begin the next segment.
 
-        Its tape begins with a checkpoint of every book, which takes a while if there are many. A caller
-        with an event loop calls `write_next_of_opening` until it returns False, and runs the loop in between.
+        Its tape begins with a checkpoint of every book, which takes a while if there are many books. A caller
+        with an event loop calls `write_next_of_opening` until it returns False, and lets the loop run in between.
         Any other caller just continues: the rest is written before the next record.
         """
         self._write_rest_of_opening()
@@ -100,7 +100,7 @@ class RecordingSession:
         self._unwritten_opening = self._opening_records(now_ns)
 
     def write_next_of_opening(self) -> bool:
-        """Write one more record of a new tape's opening. Returns whether there was one left."""
+        """Write one more record of a new tape's opening. Returns False if none was left."""
         if self._unwritten_opening is None:
             return False
         record = next(self._unwritten_opening, None)
@@ -114,7 +114,7 @@ class RecordingSession:
     def end(self, reason: str) -> None:
         """Write the last records of the tape: its end and a checkpoint of every book.
 
-        Without checkpoints if it `rotated`: so ended a tape that recovery or rebuild repeats.
+        No checkpoints follow the reason `rotated`, with which a tape ended that recovery or rebuild repeats.
         """
         self._write_rest_of_opening()
         end = SegmentEnd(self.last_ns, reason)
@@ -123,7 +123,7 @@ class RecordingSession:
         self.writer.end([end, *known])
 
     def take_ended(self) -> list[SegmentWriter]:
-        """Take out the segments that can be sealed now, oldest first.
+        """Take out and return the segments that can be sealed now, oldest first.
 
         A rotated segment can be sealed as soon as the next one's tape is on the disk.
         """

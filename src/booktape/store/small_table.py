@@ -1,4 +1,4 @@
-"""Reads the small tables: gaps, checks, notes and trade_gaps, each file as a whole."""
+"""Reads whole files of the small tables: gaps, checks, notes and trade_gaps."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _OBJECT_BYTES: Final = 64  # of one value, once it is a Python object
 def read_table(source: Any, schema: pa.Schema) -> pa.Table:  # noqa: ANN401 whatever pyarrow opens
     """All of a small table, with the columns of this schema.
 
-    Raises OSError, and Damaged if it lacks one, has one of another type or two of one name, or is too large to be
-    booktape's.
+    Raises OSError, and Damaged if it lacks a column, has one of another type or two of the same name, or is too large
+    to be booktape's.
 
-    Its rows become Python objects, so each value counts as one. Texts are read as a dictionary first, because
-    one long text can stand in a million rows.
+    Its rows become Python objects, so each value is counted with the size of one. Texts are read as a dictionary first,
+    because one long text can stand in a million rows.
     """
     file = open_parquet(source)
     metadata = file.metadata
@@ -50,7 +50,7 @@ def read_table(source: Any, schema: pa.Schema) -> pa.Table:  # noqa: ANN401 what
 
 
 def rows_max(schema: pa.Schema) -> int:
-    """The most rows of a small table that `read_table` reads."""
+    """The largest number of rows that `read_table` reads from a small table."""
     return GROUP_BYTES_MAX // (_OBJECT_BYTES * len(schema))
 
 

@@ -5,7 +5,7 @@
     {"k":"trades","received_ns":…,"symbol":"BTCUSDT","from_id":28457,"m":[{"id":28457,…}]}
     {"k":"connected","received_ns":…,"connection":1,"symbols":["BTCUSDT"]}
 
-A payload is stored byte for byte under `m`. One that cannot be part of a line of JSON (garbage, binary, a
+A payload is stored byte for byte under `m`. A payload that cannot be part of a line of JSON (garbage, binary, a
 newline) is stored in base64 under `base64` instead.
 
 A new kind of record needs its class in core/tape_records.py and its name in `_NAMES`.
@@ -65,7 +65,7 @@ _NAMES: Final = MappingProxyType(
 _WITH_PAYLOAD: Final = frozenset({"ws", "rest", "trades"})
 
 _M: Final = b',"m":'
-"""Cannot be part of a JSON text: there every quotation mark has a backslash before it."""
+"""Cannot occur inside a JSON string, where every quotation mark has a backslash before it."""
 
 
 class _Kind(Struct):
@@ -126,8 +126,8 @@ def _fits_in_a_line(payload: bytes) -> bool:
 
 
 def decode_record(line: bytes) -> TapeRecord:
-    """The record of one line. Raises DamagedTape when it is none, LaterFormat for a start that names a later format."""
-    # `m` is not parsed: a reader with less stack than the writer may not bear its nesting.
+    """The record of one line. Raises DamagedTape if it has none, LaterFormat for a start that names a later format."""
+    # `m` is not parsed: its nesting may be too deep for a reader with less stack than the writer had.
     head, inline, rest = line.partition(_M)
     fields = head + b"}" if inline else line
     try:

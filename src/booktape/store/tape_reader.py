@@ -1,9 +1,9 @@
 """Reads tapes: at a start, in recovery, for the reader and for the simulated exchange.
 
-store/tape_writer.py writes them. Three kinds of damage are told apart. A sealed tape must be whole: each line,
+store/tape_writer.py writes them. Three kinds of damage are distinguished. A sealed tape must be whole: each line,
 each checksum, and its end record; anything else raises DamagedTape. A `torn` tape, whose recorder was killed,
 just ends before its first incomplete line. And a tape whose lines can all be decoded may still hold records
-that no recorder writes: `errors_as_damage` turns the errors that these cause into DamagedTape.
+that no recorder writes: `errors_as_damage` turns the errors that they cause into DamagedTape.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CHECKPOINT, _END = b'{"k":"checkpoint",', b'{"k":"end",'
 
 
 class _Symbol(Struct):
-    """The one field needed of a checkpoint, which may hold thousands of levels."""
+    """The one field needed from a checkpoint, which may hold thousands of levels."""
 
     symbol: str
 
@@ -63,8 +63,8 @@ def read_tape(
     """Every record of a tape, in order. With `wanted`, only lines for which it is true are decoded.
 
     `torn` is for a tape whose recorder was killed: reading ends without an error before the first
-    incomplete line. Otherwise such a line, or a missing end record, raises DamagedTape. `on_damage` is called when a
-    torn tape ends as no kill leaves it: more may stand behind that place.
+    incomplete line. Otherwise such a line, or a missing end record, raises DamagedTape. `on_damage` is called if a
+    torn tape ends in a way that no kill causes: there may be more records after that place.
     """
     ended = torn
     lines = read_lines(path, torn=torn, on_damage=on_damage)
@@ -86,7 +86,7 @@ def read_tape(
 
 
 def read_to_end(records: Iterator[TapeRecord]) -> None:
-    """Read the rest of a tape. Raises DamagedTape: its last checksum stands at its very end."""
+    """Read the rest of a tape, whose last checksum is at the very end. Raises DamagedTape."""
     deque(records, maxlen=0)
 
 
@@ -102,9 +102,9 @@ def first_line(records: Iterator[TapeRecord], name: object) -> SegmentStart:
 def errors_as_damage(tape: object) -> Iterator[None]:
     """Turn an error while records are applied into a DamagedTape: no recorder writes such records.
 
-    Each line may be valid while their sequence is not: an unknown state, a gap without its beginning, a
-    number too large for its column. Known weakness: a bug of booktape would be reported as a damaged tape
-    too, so the sentence contains the error.
+    Each line may be valid although their sequence is not: an unknown state, a gap without a beginning, a
+    number too large for its column. Known weakness: a bug in booktape would also be reported as a damaged tape,
+    so the message contains the error.
     """
     try:
         yield
@@ -136,7 +136,7 @@ def read_carried_over(tape: Path | IO[bytes]) -> frozenset[str]:
 def read_ends(path: Path) -> Iterator[TapeRecord]:
     """The checkpoints that a tape begins with, its end record, and the checkpoints after that.
 
-    Raises DamagedTape, also if the end record is missing.
+    Raises DamagedTape, including when the end record is missing.
     """
     return read_tape(path, wanted=lambda line: line.startswith((_CHECKPOINT, _END)))
 
@@ -155,7 +155,7 @@ def read_lines(
     except (EOFError, zstd.ZstdError) as error:
         if not torn:
             raise DamagedTape(f"{path} is truncated or damaged: {error}") from error
-        # A kill cuts the file off: that is an EOFError.
+        # A kill cuts the file off, which shows as an EOFError.
         if not isinstance(error, EOFError):
             on_damage(str(error))
 

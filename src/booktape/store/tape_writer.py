@@ -1,6 +1,6 @@
-"""Writes a tape: every record that arrived, one JSON object a line, in zstd frames.
+"""Writes a tape: every record that arrived, one JSON object per line, in zstd frames.
 
-`zstdcat … | jq` reads it, and so does store/tape_reader.py; store/tape_codec.py has the format of a line.
+`zstdcat … | jq` reads it, and so does store/tape_reader.py; the format of a line is in store/tape_codec.py.
 
 `flush` ends a zstd block, so a tape that was cut off can be read up to its last flush.
 """
@@ -21,10 +21,10 @@ else:
     from backports import zstd
 
 FRAME_BYTES: Final = 8 << 20
-"""Text after which a zstd frame ends; each frame ends with a checksum."""
+"""A zstd frame ends after this much text, with a checksum."""
 
 BUFFER_BYTES: Final = 1 << 20
-"""Text in memory from which on a flush is wanted."""
+"""A flush is wanted once this much text is in memory."""
 
 _OPTIONS: Final = {
     int(zstd.CompressionParameter.compression_level): 3,
@@ -36,7 +36,7 @@ class TapeWriter:
     """Appends records to a new tape. What was written when `flush` returns survives a `kill -9`.
 
     `flush`, `move` and `seal` may be called again after a WriteFailed: no line is lost or written twice.
-    Known weakness: only `seal` calls fsync, so a power cut may take more than what came after the last
+    Known weakness: only `seal` calls fsync, so a power cut may lose more than what came after the last
     flush. The next start finds what is missing and declares it as a gap.
     """
 
@@ -50,7 +50,7 @@ class TapeWriter:
 
     @property
     def path(self) -> Path:
-        """Its path now."""
+        """The tape's current path."""
         return self._file.path
 
     @property
@@ -70,7 +70,7 @@ class TapeWriter:
         return self._waiting_bytes >= BUFFER_BYTES
 
     def flush(self) -> None:
-        """Give everything written so far to the operating system, in a form that can be read already."""
+        """Give everything written so far to the operating system, in a form that can already be read."""
         if self._lines:
             ends = self._frame_bytes + self._waiting_bytes >= FRAME_BYTES
             self._frame_bytes = 0 if ends else self._frame_bytes + self._waiting_bytes
@@ -78,7 +78,7 @@ class TapeWriter:
         self._file.write()
 
     def move(self, path: Path) -> None:
-        """Flush, then rename: under the new name the tape never has less than was written so far."""
+        """Flush, then rename: under the new name the tape never has less than has been written so far."""
         self.flush()
         self._file.move(path)
 

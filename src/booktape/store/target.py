@@ -1,4 +1,4 @@
-"""Checks of the folders and files that a command is asked to write, before the first byte is written.
+"""Checks the folders and files that a command is asked to write, before the first byte is written.
 
 Nothing here makes, changes or removes a file.
 """
@@ -24,13 +24,13 @@ _OWN: Final = frozenset(
         *("unsealed", "rebuilding", "set-aside", "shipped", "removed"),
     }
 )
-"""The folders of an archive: what is in them is read as a part of it, or removed."""
+"""The folders of an archive: their contents are read as a part of it, or removed."""
 
 
 def check_is_utf8(path: str) -> None:
-    """Raises UsageError for a path that Arrow, which reads and writes Parquet, does not accept, or no system."""
+    """Raises UsageError for a path that no system accepts, or that Arrow, which reads and writes Parquet, refuses."""
     if "\0" in path:
-        raise UsageError(f"{path!r} has a NUL, which no name of a file can have.")
+        raise UsageError(f"{path!r} has a NUL, which no file name can contain.")
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -41,7 +41,7 @@ def check_is_utf8(path: str) -> None:
 def check_folder(option: str, folder: Path) -> None:
     """Raises UsageError unless files may be written into this folder, which need not exist yet.
 
-    It must not be a file or a broken link, and not be inside an archive, whose readers would read the new
+    It must not be a file or a broken link, nor lie inside an archive, whose readers would read the new
     files as a part of it.
     """
     check_is_utf8(str(folder.absolute()))
@@ -63,7 +63,7 @@ def check_folder(option: str, folder: Path) -> None:
 
 
 def check_not_source(source: str, out: Path) -> None:
-    """Raises UsageError if the folder to write is the archive that is read; `source` may be the address of a bucket."""
+    """Raises UsageError if the folder to write is the archive that is read. `source` may be the address of a bucket."""
     if "://" not in source and out.resolve() == Path(source).resolve():
         raise UsageError(f"{out} is the archive itself. Choose another --out.")
 
@@ -90,13 +90,13 @@ def check_archive(option: str, layout: Layout) -> None:
         if not _can_be_renamed(start, folder):
             raise UsageError(
                 f"{folder} lies on another disk than {start}: files could not be moved there whole. "
-                f"Choose another {option}, or keep all of an archive on one disk."
+                f"Choose another {option}, or keep the whole archive on one disk."
             )
     for name in ("unsealed", "rebuilding", "set-aside"):
         if (layout.root / name).is_symlink():
             raise UsageError(
-                f"{layout.root / name} is a link. Files are removed and moved there, which is done in "
-                f"an archive's own folders only. Remove the link, or choose another {option}."
+                f"{layout.root / name} is a link. Files there are removed and moved, which booktape does only in "
+                f"an archive's own folders. Remove the link, or choose another {option}."
             )
 
 
@@ -111,7 +111,7 @@ def _check_parents(option: str, folder: Path) -> None:
 
 
 def _mode_of(option: str, path: Path) -> int | None:
-    """The mode of what is there, None if nothing is. Raises UsageError for a broken link."""
+    """The mode of whatever has this path; None if nothing has. Raises UsageError for a broken link."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:
@@ -120,7 +120,7 @@ def _mode_of(option: str, path: Path) -> int | None:
                 f"{option}: {path} is a link that leads nowhere. Choose another {option}."
             ) from None
     except NotADirectoryError:
-        pass  # one of its parents is not a folder; the caller checks that one too
+        pass  # one of its parents is not a folder; the caller checks the parents too
     except OSError as error:
         raise UsageError(f"{option}: {path} cannot be used: {error.strerror}.") from error
     return None

@@ -1,8 +1,8 @@
-"""A folder for a while, where the machine keeps temporary files (`TMPDIR`), that no killed process leaves for ever.
+"""A temporary folder, where the machine keeps such files (`TMPDIR`), that no killed process leaves behind forever.
 
-The process that makes it holds a lock on it, which the operating system frees however the process ends. The next one
-that needs such a folder removes those without a lock. Known weakness: on a network share that locks no folders, what a
-killed process leaves stays.
+The process that makes it holds a lock on it, which the operating system releases however the process ends. The next
+process that needs such a folder removes those without a lock. Known weakness: on a network share that cannot lock
+folders, what a killed process leaves stays.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def clear_temporary_folders() -> None:
-    """Remove what processes that were killed left here."""
+    """Remove the folders that killed processes left."""
     with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:
             if _MADE.match(entry.name) and _is_own_folder(entry):
@@ -50,7 +50,7 @@ def _make() -> tuple[Path, int]:
     while True:
         with disk_errors_named(place / _NAME):
             folder = Path(tempfile.mkdtemp(prefix=_NAME))
-        # Until it is locked, another process may take it for one that was left, and remove it.
+        # Until the folder is locked, another process may take it for an abandoned one and remove it.
         with suppress(FileNotFoundError):
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             with suppress(OSError):  # a share without such locks
@@ -66,7 +66,7 @@ def _is_own_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _remove_unless_locked(folder: Path) -> None:
-    with suppress(OSError):  # another process is at work in it, or has just removed it
+    with suppress(OSError):  # another process is using it, or has just removed it
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

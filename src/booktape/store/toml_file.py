@@ -1,4 +1,4 @@
-"""Reads TOML that a person wrote: booktape.toml, and scripts of faults."""
+"""Reads TOML that a person wrote: booktape.toml, and fault scripts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from booktape.errors import UsageError
 from booktape.store.opening import open_file
 
 TOML_BYTES_MAX: Final = 1 << 20
-"""The longest file that is read."""
+"""The largest file that is read."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -24,5 +24,5 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        # Also a number of thousands of digits, and brackets in brackets without end.
+        # This includes a number of thousands of digits, and brackets nested without end.
         raise UsageError(f"{path} is not TOML: {error}.") from error

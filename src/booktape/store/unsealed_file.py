@@ -36,8 +36,8 @@ class UnsealedFile:
     `append` keeps bytes in memory, `write` writes them to the file, `seal` makes the file durable. `write` and
     `seal` may be called again after a WriteFailed: no byte is lost, and none is written twice.
 
-    `written_bytes` is the length of the file so far. The file is open only during a write, so that a thousand of them
-    need only one descriptor.
+    `written_bytes` is the length of the file so far. The file is open only during a write, so a thousand files need
+    only one descriptor.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +53,7 @@ class UnsealedFile:
         self._kept.append(data)
 
     def write(self) -> None:
-        """Give everything appended so far to the operating system. Makes the file if there is none."""
+        """Give everything appended so far to the operating system. Makes the file if it does not exist."""
         if self._is_made and not self._kept:
             return
         data = b"".join(self._kept)
@@ -61,7 +61,7 @@ class UnsealedFile:
             if not self._is_made:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self._write_at(self.written_bytes, data)
-        # Only now, because a network share may report a full disk as late as at close.
+        # Only now, because a network share may not report a full disk until the file is closed.
         self._kept.clear()
         self.written_bytes += len(data)
         self._digest.update(data)
@@ -92,7 +92,7 @@ class UnsealedFile:
         return found
 
     def _write_at(self, at: int, data: bytes) -> None:
-        """Open the file, write all of `data` at this offset, and close. The first time it must not exist yet."""
+        """Open the file, write all of `data` at this offset, and close. The first time, the file must not exist yet."""
         new = 0 if self._is_made else os.O_CREAT | os.O_EXCL
         descriptor = os.open(self.path, os.O_WRONLY | new, 0o666)
         self._is_made = True
@@ -107,7 +107,7 @@ class UnsealedFile:
     def _write_again(self) -> None:
         """Write the whole file again after a failed fsync, which marks unwritten pages as written.
 
-        The system's cache most likely still has those pages; `seal` finds out by the checksum.
+        The system's cache most likely still has those pages; `seal` checks that by the checksum.
         """
         with self.path.open("rb") as file:
             for at in range(0, self.written_bytes, _CHUNK_BYTES):

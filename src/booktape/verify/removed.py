@@ -61,7 +61,7 @@ def read_removed(stored: StoredFiles, found: Findings) -> dict[Segment, Removed]
 
 def _removed(fields: dict[str, Any], segment: Segment) -> Removed:
     if fields["segment"] != segment.name or fields["removed"] not in ("tape", "all"):
-        raise Damaged("it is no receipt of this segment")
+        raise Damaged("it is not a receipt of this segment")
     if fields["format"] not in _FORMATS:
         raise Damaged(f"its format is {fields['format']}, and this version reads 1")
     after, unproven, rows = (fields[name] for name in ("continued_by", "unproven", "unproven_rows"))
