@@ -1,7 +1,7 @@
 """How tests run: coroutines in virtual time, property tests with the same examples each time.
 
-`make test` is what takes place in one process, `make test-system` the rest (`SYSTEM`). `make test-long` plays more
-examples (`--hypothesis-profile=many`); `--hypothesis-profile=explore` looks further than the same ones on every run.
+`make test` runs the tests that stay in one process, `make test-system` the rest (`SYSTEM`). `make test-long` tries more
+examples (`--hypothesis-profile=many`); `--hypothesis-profile=explore` tries different ones on every run.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ settings.register_profile("explore", derandomize=False, max_examples=5_000)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is in `SYSTEM` has the marker of this name."""
+    """Tests in `SYSTEM` get the marker of this name."""
     for item in items:
         if item.path.relative_to(TESTS).as_posix().startswith(SYSTEM):
             item.add_marker("system")

@@ -1,4 +1,4 @@
-"""What every benchmark says goes to the terminal, and on request into docs/performance.md."""
+"""The output of every benchmark goes to the terminal and, on request, into docs/performance.md."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
 """An exchange that sends as fast as it is read: some seconds of market, over and over.
 
-A process of its own, on bare sockets, so that it costs little of what is measured.
+It is a separate process on bare sockets, so that it takes little of what is measured.
 
     cd tests; python -m bench.firehose SYMBOLS SLOTS MESSAGES WITNESS [MESSAGES_PER_S]
 
-WITNESS is depth20 or none, as `booktape record --witness` takes it; what it says counts as messages,
-too. With a pace it sends as the exchange does: what all symbols have to say, ten times a second. All
-connections are served in step, in the order of the market. It prints its port, then two lines of
-JSON: when it begins to send (0 messages) and when all was read (how many, in how many seconds),
-which is when a ping behind the last message has been answered on every connection.
+WITNESS is depth20 or none, as `booktape record --witness` takes it; its messages are counted, too. With a pace it sends
+as the exchange does: the messages of all symbols, ten times a second. All connections are served in step, in the order
+of the market. It prints its port, then two lines of JSON: when it begins to send (0 messages) and when everything has
+been read (how many messages, in how many seconds), that is, when a ping sent after the last message has been answered
+on every connection.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GRID_S: Final = 0.1
 """Recorded event times of different symbols fall into the same tenth of a second."""
 
 QUIET_S: Final = 1.0
-"""Sending begins when nothing has been asked for this long: every book is deep then."""
+"""Sending begins when there has been no request for this long: by then every book is deep."""
 
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _SMALL, _MIDDLE = 126, 1 << 16
@@ -147,7 +147,7 @@ class Firehose:
         _say({"messages": self._messages, "seconds": time.perf_counter() - began})
 
     async def _due(self, began: float) -> float:
-        """How many messages shall have been sent, once the next slot has come."""
+        """How many messages should have been sent by the next slot."""
         if self._pace == math.inf:
             return math.inf
         slot = (time.perf_counter() - began) // GRID_S + 1

@@ -2,10 +2,10 @@
 
     valgrind --tool=callgrind --dump-before=getppid … python tests/bench/instructions.py FILE…
 
-Each file is a symbol: a line that opens its book (what REST answers), then two lines for each event:
-what `@depth20` says of the book as it will be then, and the event.
-`os.getppid` stands where counting begins and where it ends: callgrind is told to write its count down
-and start anew there, and nothing else here calls it. Little is imported, since valgrind is slow.
+Each file is a symbol: a line that opens its book (what REST answers), then two lines for each event: what `@depth20`
+says of the book as it will be then, and the event. `os.getppid` stands where counting begins and where it ends:
+callgrind is told to write its count down and start again there, and nothing else here calls it. Little is imported,
+because valgrind is slow.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ mark = os.getppid
 def count(do: Callable[[], object], warm_up: Callable[[], object]) -> None:
     """Callgrind's dumps come in pairs: what went before, and what is counted."""
     warm_up()
-    # Else it hangs on what was allocated before in which section the collector's next turn falls.
+    # Otherwise earlier allocations decide in which section the collector runs next.
     gc.collect()
     mark()
     do()

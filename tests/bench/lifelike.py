@@ -1,16 +1,16 @@
-"""A market for the benchmarks: what BTCUSDT is in the one real minute, for as long as one likes.
+"""A market for the benchmarks: like BTCUSDT in the one real minute, for as long as you like.
 
 Some 10,000 quoters stand behind the touch, each with one order; a level is the sum of the orders at
 its price. When an order has stood long enough it is its quoter's turn: the order goes, and comes back
 at once at another price, or a while later. An event lasts until as many prices have changed as in a
 real one. Everything is in whole ticks and lots.
 
-The numbers were fitted to the figures of the capture, and `likeness.py` shows both side by side. Where
-they could not be made equal, this market was left the one that is harder to compress.
+The numbers were fitted to the figures of the capture, and `likeness.py` shows both side by side. Where they could not
+be made equal, this market was left harder to compress than the real one.
 
-Known differences: no trader moves a dozen orders at a time, so changes lie less close together than they
-really do; small orders join levels at random, where the real ones join the same few for seconds;
-prices and sizes are less round; the book does not grow.
+Known differences: no trader moves a dozen orders at a time, so changes lie less close together than in the real market;
+small orders join levels at random, where the real ones join the same few for seconds; prices and sizes are less round;
+the book does not grow.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What makes a stream of changes what it is: the same figures of a real minute and of made ones.
+"""Figures that characterise a stream of changes, the same ones for a real minute and for made ones.
 
-Every minute is measured for itself, as the one real minute has to be. "Levels that differ after ten
-events" is what a row at N = 10 has to say; how close together they are is what saying it costs.
+Every minute is measured separately, as the one real minute has to be. "Levels that differ after ten events" is what a
+row at N = 10 has to store; how close together they are decides what that costs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ else:
     from backports import zstd
 
 EVENTS: Final = 593
-"""A minute: as many as follow the snapshot of the real one."""
+"""A minute: as many events as follow the snapshot of the real one."""
 
 EVENTS_PER_S: Final = 10
 FAR: Final = 0.08

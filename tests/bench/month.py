@@ -74,7 +74,7 @@ class Market(Protocol):
 
 
 class Symbol:
-    """One symbol's events, day by day: its market goes on where it was, and ids are missing in between."""
+    """One symbol's events, day by day: its market continues where it was, and ids are missing in between."""
 
     def __init__(self, symbol: str, market: Market) -> None:
         self.symbol = symbol
@@ -91,7 +91,7 @@ class Symbol:
 
 
 def build(root: Path, days: int, seconds: int, market: Callable[[int], Market] = Lifelike) -> None:
-    """Write the month in all three forms. Each symbol has a market of its own, from a seed."""
+    """Write the month in all three forms. Each symbol has its own market, made from a seed."""
     markets = [Symbol(symbol, market(seed)) for seed, symbol in enumerate(SYMBOLS, 1)]
     for every in sorted(set(SYMBOLS.values())):
         own = [market for market in markets if SYMBOLS[market.symbol] == every]

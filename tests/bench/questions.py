@@ -1,8 +1,8 @@
 """Five questions about the month of `month.py`, asked of each way to store it and to read it.
 
-`python -m bench.questions ROOT DAYS SECONDS WAY QUESTION` answers one in a process of its own, and prints what it took:
-seconds (of the fastest of some rounds), bytes that were read in a round, the peak of memory, and of each symbol a sum of
-the answer, by which answers are compared.
+`python -m bench.questions ROOT DAYS SECONDS WAY QUESTION` answers one question in a separate process, and prints what
+it took: seconds (of the fastest of some rounds), bytes that were read in a round, the peak of memory, and for each
+symbol a sum of the answer, by which answers are compared.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ NEAR: Final = 1e-3
 
 ROUNDS: Final = 5
 REPEATED_S: Final = 2.0
-"""What takes longer is asked once: the fastest of some rounds counts, everything else is noise of the machine."""
+"""A question that takes longer is asked once. Otherwise the fastest of some rounds counts; the rest is noise of the
+machine."""
 
 SECOND_US, MINUTE_US, HOUR_US = 10**6, 60 * 10**6, 3_600 * 10**6
 
@@ -66,22 +67,22 @@ class Way(ABC):
 
     @abstractmethod
     def best_bids(self) -> Iterable[Row]:
-        """Of each symbol: second, the last best bid in it."""
+        """For each symbol: second, and the last best bid in it."""
 
     @abstractmethod
     def spreads(self) -> Iterable[Row]:
-        """Of each symbol: hour, the mean spread of its rows."""
+        """For each symbol: hour, and the mean spread of its rows."""
 
     def depths(self) -> Iterable[Row]:
-        """Of each symbol: minute, and what rests within 10 bps of the mid at its end, bids and asks."""
+        """For each symbol: minute, and what rests within 10 bps of the mid at its end, bids and asks."""
         raise NotImplementedError
 
     def books(self) -> Iterable[Row]:
-        """Of each moment: how many bids there are, the sum of their sizes, the sum of the asks' prices."""
+        """For each moment: how many bids there are, the sum of their sizes, the sum of the asks' prices."""
         raise NotImplementedError
 
     def coverage(self) -> Iterable[Row]:
-        """Of each symbol: the seconds for which its book was known."""
+        """For each symbol: the seconds for which its book was known."""
         raise NotImplementedError
 
 
@@ -385,7 +386,7 @@ class Deltas(Way):
                         yield line
 
     def coverage(self) -> Iterable[Row]:
-        """No gap is stored: what is between two files is one."""
+        """No gap is stored: the time between two files is one."""
         known: dict[str, float] = {}
         for symbol in SYMBOLS:
             for path in self._files(symbol):
@@ -395,7 +396,7 @@ class Deltas(Way):
 
 
 class DeltasInParquet(Deltas):
-    """The same lines in Parquet: a row a changed level."""
+    """The same lines in Parquet: a row for each changed level."""
 
     folder = "levels"
 

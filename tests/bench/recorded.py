@@ -50,9 +50,9 @@ def built_in_hour() -> Iterator[TapeRecord]:
 
 
 def real_minute(levels: int = LIMIT) -> Iterator[TapeRecord]:
-    """The capture without its other streams, and its snapshot first: what came before is stale.
+    """The capture without its other streams, and its snapshot first: earlier events are stale.
 
-    Of the snapshot the best `levels` a side.
+    The snapshot keeps the best `levels` a side.
     """
     _, connected, *arrived = frames(*BTCUSDT)
     yield connected

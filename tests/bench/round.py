@@ -41,10 +41,10 @@ class Template(NamedTuple):
 
 
 class Round:
-    """The same messages each time with higher ids, so that they chain for ever, and snapshots before.
+    """The same messages each time with higher ids, so that they chain for ever, preceded by snapshots.
 
-    The books begin as they are after a round; so every round does the same to them, and what a
-    witness says of it is right in every one.
+    The books begin as they are after a round. So every round changes them in the same way, and a witness's messages are
+    right in every round.
     """
 
     def __init__(self, symbols: int, slots: int, witness: str) -> None:

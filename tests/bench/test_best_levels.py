@@ -1,6 +1,7 @@
 """What the best 20 levels cost to read: from the lists of whole books, and from short lists beside them.
 
-Promises nothing: `make bench` prints it. It is why there are no short lists (docs/decisions/0020-best-prices.md).
+Promises nothing: `make bench` prints the figures. They are why there are no short lists
+(docs/decisions/0020-best-prices.md).
 """
 
 from __future__ import annotations

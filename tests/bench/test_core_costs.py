@@ -197,7 +197,7 @@ def arbitration_cost(connections: int, *, dropped: bool) -> float:
 
 
 def test_costs_of_connections(capsys: pytest.CaptureFixture[str]) -> None:
-    """What a second connection costs: a second decoding, and a copy that falls away."""
+    """What a second connection costs: a second decoding, and a copy that is dropped."""
     with capsys.disabled():
         print("\n\nmicroseconds an event, all its copies together")
         print("arbitration, 1 connection  ", f"{arbitration_cost(1, dropped=False):9.2f}")

@@ -1,8 +1,8 @@
 """How many instructions an event takes: the same on a busy machine, so that a regression shows.
 
 Promises nothing: `make bench` prints the table. Callgrind counts instructions of the whole process,
-the interpreter's included; which Python and which numpy it is matters, which processor hardly.
-`perf stat` would count them, too, but few containers and rented machines let it.
+the interpreter's included; the versions of Python and numpy matter, the processor hardly. `perf stat` would count them,
+too, but few containers and rented machines allow it.
 """
 
 from __future__ import annotations

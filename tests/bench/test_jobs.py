@@ -2,7 +2,7 @@
 
     make bench BENCH=tests/bench/test_jobs.py
 
-32 segments of a minute each, of the market of `lifelike.py`. The start of the processes is part of the time.
+32 segments of a minute each, of the market of `lifelike.py`. The time includes the start of the processes.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class Watched:
         return whole - self.column("passes", "queued_s", first_s, end_s)
 
     def blamed(self, began_s: float, ms: float) -> str:
-        """What a pass was doing for most of the time it was looked at."""
+        """What a pass was doing in most of its samples."""
         pauses = [s for at, s, _ in self.seen["pauses"] if began_s <= at < began_s + ms / 1e3]
         if sum(pauses) * 1e3 > ms / 2:
             return "garbage collection"
@@ -78,7 +78,7 @@ class Watched:
 
 
 def place(text: str) -> str:
-    """Where the loop's thread was, of all that faulthandler wrote: inside which functions of ours."""
+    """Where the loop's thread was, according to faulthandler: inside which of our functions."""
     threads = re.split(r"\n(?=Thread|Current thread)", text)
     loop = next((thread for thread in threads if "in run_forever" in thread), "")
     loop = loop.partition("in run_forever")[0]  # the innermost stands first
@@ -90,7 +90,7 @@ def place(text: str) -> str:
 
 
 def start(module: str, *words: object, log: Path) -> subprocess.Popen[str]:
-    """One of the two processes; what it logs goes to a file, since nothing reads on."""
+    """One of the two processes; its log goes to a file, because nothing would read a pipe."""
     command = [sys.executable, "-m", module, *map(str, words)]
     with log.open("w") as output:
         return subprocess.Popen(

@@ -90,9 +90,9 @@ async def part(url: str, process: int, browsers: int, symbol: str, parts: Parts)
 
 
 def delay_ms(run: Watched, parts: Parts, quantile: float) -> float:
-    """By how much a frame is stamped late that arrives at any moment: it waits for the end of a pass of the loop.
+    """How late a frame that arrives at any moment is stamped: it waits for the end of a pass of the loop.
 
-    Waits for a processor, which others have, are not counted.
+    Waits for a processor that others use are not counted.
     """
     passes = np.concatenate([run.own_ms(*span) for span in parts.spans])
     wanted = (1 - quantile) * parts.seconds * 1e3

@@ -25,7 +25,7 @@ from docs.generated import table
 
 pytestmark = [
     pytest.mark.bench,
-    # What other libraries warn of is theirs.
+    # Warnings of other libraries are not our concern.
     pytest.mark.filterwarnings("ignore"),
 ]
 
@@ -33,7 +33,7 @@ EVERY: Final = 10
 NEVER: Final = 1_000_000_000
 EVENTS_OF_SNAPSHOTS: Final = 500
 ROUNDS: Final = {"liquid": 3, "medium": 5, "illiquid": 15}
-"""What is over soon is repeated more often."""
+"""Short work is repeated more often."""
 
 OTHERS: Final = (
     ("of_python_binance", "PythonBinance"),
@@ -70,7 +70,7 @@ def everyone() -> list[type[Peer]]:
 
 
 class Task:
-    """What everyone is given for one shape: the opening snapshot, and then the events."""
+    """What every book is given for one shape: the opening snapshot, and then the events."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
@@ -144,16 +144,16 @@ def _snapshots(book: Peer, messages: list[bytes | str]) -> float:
 
 
 def compare(task: Task, peers: list[type[Peer]]) -> Costs:
-    """The median of some rounds, in each of which everyone has a turn, each time another one first.
+    """The median of some rounds; in each round every book has a turn, and each time another one comes first.
 
-    Not the best: on a busy machine short work is lucky more often than long work.
+    Not the best round: on a busy machine short work is lucky more often than long work.
     """
     measured: dict[type[Peer], list[Cost]] = {peer: [] for peer in peers}
     for number in range(ROUNDS[task.shape.name]):
         turn = number % len(peers)
         for peer in peers[turn:] + peers[:turn]:
             gc.collect()
-            gc.disable()  # as timeit does: it would punish those who make many objects
+            gc.disable()  # as timeit does: it would penalise books that make many objects
             measured[peer].append(task.measure(peer))
             gc.enable()
     return {

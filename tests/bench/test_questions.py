@@ -1,7 +1,7 @@
 """A month of questions: best prices, depth, books at moments and coverage, by each reader and each way to store.
 
 The month is scaled down (`month.py`): of each day BOOKTAPE_MONTH_SECONDS are recorded, 120 unless it says otherwise. It
-is made once, into a temporary folder. Each question is answered in a process of its own.
+is made once, into a temporary folder. Each question is answered in a separate process.
 
 Promises: all answers are the same; the columns of best prices take less than 3 % of the bytes; and a question about
 best prices is answered 20 times faster from them than from the lists, in the geometric mean over all readers.

@@ -1,6 +1,6 @@
 """What the reader needs for a day of two symbols: time and memory of each call.
 
-Each call runs in a process of its own, which tells its peak of resident memory.
+Each call runs in a separate process, which reports its peak of resident memory.
 """
 
 from __future__ import annotations

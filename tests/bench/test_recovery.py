@@ -1,4 +1,4 @@
-"""How long the next start is busy with what a killed recorder has left.
+"""How long the next start takes to recover what a killed recorder left.
 
 Promises nothing: `make bench` prints it. The recorder is the real one, and it is killed.
 """
@@ -21,11 +21,11 @@ from docs.generated import table
 pytestmark = pytest.mark.bench
 
 MESSAGES: Final = (20_000, 320_000)
-"""On a short tape and on a longer one: what every tape begins with is told from what a message costs."""
+"""On a short tape and on a longer one, to separate the cost of what every tape begins with from that of a message."""
 
 SYMBOLS: Final = 1_400
 QUIET_PER_S: Final = 3_000
-"""What the real exchange sends over all symbols in a quiet minute, about."""
+"""Roughly what the real exchange sends over all symbols in a quiet minute."""
 
 
 def killed(out: Path, every: int, messages: int) -> None:

@@ -5,7 +5,7 @@ levels; an hour that is like it (`lifelike.py`); and an hour of the built-in mar
 less. All go through the recorder's own store; beside them the raw messages through zstd at
 level 9. Then what a reader pays for one minute of the hour, and for all of it.
 
-Promises one thing: the hour that is like the real minute is not easier than it.
+Promises one thing: the hour that is like the real minute is not easier to compress than that minute.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A long recording under load and faults: memory, tasks and descriptors must not grow.
 
 `BOOKTAPE_SOAK_S` says for how long (default a minute). It prints what it saw, and the slope of the
-resident memory, also without what is known to come and go: rows that are staged, what Arrow holds,
+resident memory, with and without what is known to come and go: rows that are staged, what Arrow holds,
 the levels of the books, and what malloc keeps of what was freed. It promises nothing about time.
 """
 
@@ -51,7 +51,7 @@ def descriptors() -> int:
 
 
 class MallInfo(ctypes.Structure):
-    """What glibc tells of its heaps, all threads' together."""
+    """What glibc says of its heaps, those of all threads together."""
 
     names: ClassVar = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks")
     _fields_: ClassVar = [

@@ -99,7 +99,7 @@ def cpu_s(pid: int) -> float:
 
 
 def options(out: Path, port: int, every: int, witness: str) -> list[str]:
-    """What a recorder is told that shall take in all that the firehose sends."""
+    """The options of a recorder that is to take in all that the firehose sends."""
     server = f"127.0.0.1:{port}"
     arguments = ["record", "--all", "--out", str(out), "--every", str(every), "--witness", witness]
     return [*arguments, "--rest-url", f"http://{server}", "--ws-url", f"ws://{server}"]

@@ -2,10 +2,10 @@
 
     python tests/bench/watched.py PASSES.json record BTCUSDT --exchange sim …
 
-A pass is all that runs between two looks at the sockets: nothing else is stamped, answered or flushed
+A pass is everything that runs between two polls of the sockets: nothing else is stamped, answered or flushed
 meanwhile. Nothing of the product is changed; the loop is asyncio's own, with a selector that knows
-when it is called. At the end the file holds all passes, how late a timer fired that wanted to every
-10 ms, the pauses of the garbage collector, and what the loop was seen doing in long passes.
+when it is called. At the end the file holds all passes, how late a timer of 10 ms fired, the pauses of the garbage
+collector, and what the loop was seen doing in long passes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One S3 server for all tests, a bucket of its own for each."""
+"""One S3 server for all tests, and a separate bucket for each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def s3_port() -> Iterator[int]:
 
 
 def lead_to(port: int, environment: pytest.MonkeyPatch) -> None:
-    """Let the environment lead to an S3 server on loopback."""
+    """Point the environment to an S3 server on loopback."""
     for name, value in KEYS.items():
         environment.setenv(name, value)
     environment.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
@@ -28,7 +28,7 @@ def lead_to(port: int, environment: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def proxy(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    """A proxy before the server, to which the environment leads."""
+    """A proxy in front of the server, to which the environment points."""
     with FaultyProxy(s3_port) as found:
         lead_to(found.port, monkeypatch)
         yield found

@@ -1,4 +1,4 @@
-"""A folder into a bucket, and a bucket into a folder, without booktape: by a library alone."""
+"""Copies a folder into a bucket, and a bucket into a folder, without booktape: with a library alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def store_at(address: str, port: int) -> ObjectStore:
 
 
 def upload(root: Path, store: ObjectStore) -> None:
-    """Every file of a folder, but for locks."""
+    """Every file of a folder, except locks."""
     for path in sorted(root.rglob("*")):
         if path.is_file() and not path.name.startswith(".lock"):
             obstore.put(store, path.relative_to(root).as_posix(), path.read_bytes())

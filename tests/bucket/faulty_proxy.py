@@ -1,4 +1,4 @@
-"""A TCP proxy before a server, that serves one request a connection, each with a fault of the test's choice."""
+"""A TCP proxy in front of a server. It serves one request for each connection, with a fault that the test chooses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAUSE_S: Final = 0.005
 
 
 class Fault(Enum):
-    """What happens to a request. In those marked with a star the server does what it was asked for."""
+    """What happens to a request. With the faults marked by a star the server carries out the request."""
 
     NONE = "it passes *"
     REFUSED = "the connection is reset before anything was read"
@@ -54,7 +54,7 @@ def _no_fault(_method: str, _path: str) -> Fault:
 
 
 class FaultyProxy:
-    """Listens on `port` until it is left. `after_request` is called when a request has met its fault."""
+    """Listens on `port` until its context is left. `after_request` is called when a request has met its fault."""
 
     def __init__(self, upstream: int, choose: Choose = _no_fault) -> None:
         self.choose = choose

@@ -1,4 +1,4 @@
-"""A real S3 server on loopback, as a process of its own: moto's, which `make bucket` installs."""
+"""A real S3 server on loopback, in a separate process: moto's, which `make bucket` installs."""
 
 from __future__ import annotations
 

@@ -66,9 +66,9 @@ def expected(root: Path) -> dict[str, tuple[int, str]]:
 
 
 def assert_whole(address: str, port: int, wanted: dict[str, tuple[int, str]]) -> set[str]:
-    """Each manifest that is there has all of its files there; no object is cut, or not ours. Returns the names.
+    """Each manifest that is there has all of its files there; no object is cut off or foreign. Returns the names.
 
-    Manifests are listed first: a list comes in pages, so what is put meanwhile may be on a late one alone.
+    Manifests are listed first: a list comes in pages, so an object that is put meanwhile may be only on a later page.
     """
     manifests = objects(address, port, "manifests")
     found = objects(address, port)

@@ -81,7 +81,7 @@ def frames(name: str, limit: int, every: int = 1) -> Iterator[TapeRecord]:
 
 
 def read(tape: Iterable[TapeRecord]) -> tuple[Reconstruction, Iterator[Output]]:
-    """The machine, and what it says while the tape is read."""
+    """The machine, and its output while the tape is read."""
     machine = Reconstruction()
     return machine, (output for frame in tape for output in machine.apply(frame))
 

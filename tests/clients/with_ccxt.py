@@ -1,6 +1,6 @@
 """ccxt.pro follows a book: `clients.with_ccxt REST_URL WS_URL BASE QUOTE`, and prints it now and then.
 
-It is pointed at another exchange by its own `urls`; only spot markets are asked for, since there are no others.
+It is pointed at another exchange by its own `urls`; only spot markets are requested, because there are no others.
 """
 
 from __future__ import annotations

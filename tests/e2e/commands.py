@@ -1,4 +1,5 @@
-"""The program as its user runs it: its output and its exit code; a process, or a call where a process proves no more."""
+"""The program as its user runs it: its output and its exit code; in a process, or by a call where a process would prove
+no more."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ _guards: set[AsyncGenerator[None]] = set()
 
 
 class TooSlow(AssertionError):
-    """The program did not say what was waited for, or did not end, within its time."""
+    """The program did not say the expected words, or did not end, within its time."""
 
 
 async def start(*arguments: str | Path, **environment: str) -> Process:
@@ -77,7 +78,7 @@ async def _read(stream: StreamReader | None, heard: bytearray) -> None:
 
 
 def run_here(*arguments: str | Path) -> tuple[int, str, str]:
-    """The same in this process, many times faster. An unexpected error is raised here, where there it is a traceback."""
+    """The same in this process, many times faster. An unexpected error, which is a traceback there, is raised here."""
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         code = cli.run([str(argument) for argument in arguments])
     return code, out.getvalue(), err.getvalue()

@@ -23,8 +23,8 @@ CALM_S = 10.0
 
 @dataclass(frozen=True)
 class Course:
-    """A market of `levels` a side falls by a tenth and recovers, in `lasts_s`; looked at are the
-    best `top` levels a side. `depth_bps` and `ids_mu` are those of the symbol's profile."""
+    """A market of `levels` a side falls by a tenth and recovers, in `lasts_s`; the best `top` levels a side are
+    examined. `depth_bps` and `ids_mu` are those of the symbol's profile."""
 
     levels: int
     depth: int

@@ -1,6 +1,6 @@
 """An exchange that floods: a server on loopback that speaks HTTP and WebSocket byte by byte.
 
-What a library would refuse to send is what these tests are about.
+These tests send what a library would refuse to send.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def gzip_bomb(status: bytes = b"200 OK") -> Flood:
 
 
 def endless_body(status: bytes = b"200 OK") -> Flood:
-    """A body that says no length and never ends."""
+    """A body that declares no length and never ends."""
 
     def pieces() -> Pieces:
         yield b"HTTP/1.1 %b\r\nTransfer-Encoding: chunked\r\n\r\n" % status
@@ -61,7 +61,7 @@ def endless_body(status: bytes = b"200 OK") -> Flood:
 
 
 def announced(length: int) -> Flood:
-    """A message that says how long it will be, and comes."""
+    """A message that declares its length, and arrives."""
 
     def pieces() -> Pieces:
         yield struct.pack(">BBQ", _FINAL | _TEXT, 127, length)

@@ -1,4 +1,4 @@
-"""An exchange that shares no code with booktape: aiohttp, json and a dict of texts a side.
+"""An exchange that shares no code with booktape: aiohttp, json and a dict of texts for each side.
 
 It speaks just enough of Binance's protocol, in its own way: timestamps in milliseconds, another
 order of fields, no exchangeInfo filters. It keeps its whole book at every update id.
@@ -80,7 +80,7 @@ class PlainExchange:
             first = self.id + 1
             changes: list[Change] = []
             for _ in range(self._random.randint(1, 6)):
-                # A snapshot that is asked for meanwhile falls in the middle of this event.
+                # A snapshot that is requested meanwhile falls in the middle of this event.
                 changes.append(self._change())
                 await asyncio.sleep(0.001)
             sides = {

@@ -24,7 +24,7 @@ from support.venues import venue_with
 
 LATE: Final[dict[str, tuple[Fault, ...]]] = {
     "depth20": (StaleWitness(Messages(probability=0.05, stream="depth20"), messages=3),),
-    # No ticker is lost or comes again on a connection: the rule about them rests on that. A whole
+    # No ticker is lost or repeated on a connection: the rule about tickers rests on that. A whole
     # connection may be late.
     "bookTicker": (),
 }

@@ -1,4 +1,4 @@
-"""A market of which most symbols are quiet, recorded through renewals and cuts: what was that for nothing?"""
+"""A market in which most symbols are quiet, recorded through renewals and cuts: what did that cost for nothing?"""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from support.truth import TracedMarket
 from support.virtual_time import START_NS
 
 AWAY_S: Final = 0.2
-"""What every answer takes."""
+"""How long every answer takes."""
 
 SETTLE_S: Final = 30.0
 """From a cut on: the pause before a reconnect, snapshots of all books."""

@@ -26,8 +26,8 @@ from e2e.tables import lines_of
 from support.venues import venue_with
 
 SLOWLY: Final = 0.1
-"""So fast the exchange's time goes, since what is measured goes by the budget's minutes: a tenth
-of the events is enough."""
+"""The speed of the exchange's time. Only the budget's minutes matter to what is measured, so a tenth of the events is
+enough."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Least:
-    """What no recorder could do better that asks for each top first, and then once for the rest."""
+    """The best that a recorder can do that requests each top first, and then the rest once."""
 
     known_s: float
     deep_s: float

@@ -1,4 +1,4 @@
-"""Of an archive: its checks, its notes, what its tapes say, and how far it has come."""
+"""Reads from an archive its checks, its notes, what its tapes say, and how far it has come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/export.md as something to run: its commands, and its examples by what stands in them."""
+"""Runs docs/export.md: its commands, and its examples, each found by a word in it."""
 
 from __future__ import annotations
 

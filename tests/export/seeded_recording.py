@@ -126,7 +126,7 @@ def tape_records(seed: int = 1) -> Iterator[TapeRecord]:
 def record(
     root: Path, records: Iterable[TapeRecord], rotate_after: tuple[int, ...] = (100,)
 ) -> Path:
-    """Store it in a segment more than there are rotations, a row after every third event."""
+    """Store it in one segment more than there are rotations, a row after every third event."""
     first, *others = records
     with open_archive(root) as archive:
         opening = replace(

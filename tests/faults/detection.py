@@ -1,9 +1,9 @@
-"""How soon a book that nothing proves any more is called unknown, and where its gap begins.
+"""How soon a book that nothing proves any longer is called unknown, and where its gap begins.
 
-What is measured stands on the tape: the stamp of the record at which the function loses the book, and the
-start of the gap that it tells, both against the moment at which the fault begins.
+The measurements come from the tape: the stamp of the record at which the function loses the book, and the start of the
+gap that it reports, both relative to the moment at which the fault begins.
 
-`make coverage` writes the table in docs/reliability.md anew.
+`make coverage` rewrites the table in docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ TEST: Final = "`tests/faults/test_detection.py`"
 
 @dataclass(frozen=True)
 class Case:
-    """One fault that no event tells of, and how soon it must be seen; `others` go on meanwhile."""
+    """One fault that no event reports, and how soon it must be seen; `others` continue meanwhile."""
 
     name: str
     fault: Fault
@@ -91,7 +91,7 @@ CASES: Final = (
         NO_WITNESS,
     ),
     Case("ids count anew", IdsReset(AT_S, SYMBOL), 5),
-    # A pulse shows the best levels only: while the orders that are cancelled fault deeper, it agrees.
+    # A pulse shows the best levels only: while the orders that are cancelled lie deeper, it agrees.
     Case(
         "BREAK, and orders are cancelled",
         Halt(SYMBOL, AT_S, AT_S + 50, shown="BREAK"),
@@ -119,7 +119,7 @@ async def seen(case: Case, seed: int, out: Path) -> Seen:
 
 
 def first_loss(out: Path, began_ns: int) -> Seen:
-    """The first loss that the tape tells."""
+    """The first loss that the tape shows."""
     (tape,) = (out / "tape").rglob("*.zst")
     books = Reconstruction()
     for frame in read_tape(tape):

@@ -1,12 +1,12 @@
 """What each fault costs in coverage: the time in which a book was not known, against what was forced.
 
-*Unknown* is the sum of a symbol's gaps; *forced* is the time from the moment at which nothing is
-delivered any more until the service is back, as the fault itself has it, plus RESYNC_S for coming
-back: a pause of up to half a second before the first reconnect, a snapshot, the next event. What
-looks like a quiet market is given a minute: the exchange itself waits that long for a pong; what other
-evidence contradicts is given the time within which that must be seen (detection.py).
+*Unknown* is the sum of a symbol's gaps; *forced* is the time from the moment at which nothing more is delivered until
+the service is back, as the fault defines it, plus RESYNC_S to recover: a pause of up to half a second before the first
+reconnect, a snapshot, the next event. Silence that looks like a quiet market is allowed a minute, because the exchange
+itself waits that long for a pong; silence that other evidence contradicts is allowed the time within which it must be
+seen (detection.py).
 
-`make coverage` writes the table in docs/reliability.md anew.
+`make coverage` rewrites the table in docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SEEDS: Final = 5
 
 SYMBOL: Final = "BNBUSDT"
 SETTLE_S: Final = 10.0
-"""Until a loss is seen; what only silence shows has its time in `forced_s`."""
+"""Until a loss is seen; a loss that only silence shows has its time in `forced_s`."""
 
 AT_S: Final = 20.05
 """When it happens: between two slots."""

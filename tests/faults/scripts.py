@@ -1,6 +1,6 @@
 """Random combinations of faults, each from a seed: what a recording may have to survive.
 
-All of it is over by `faultless_from_s`, within half a minute or, after an outage of hours, when that ends;
+All faults are over by `faultless_from_s`, within half a minute or, after an outage of hours, when that ends;
 only a delisted symbol does not come back.
 """
 
@@ -53,7 +53,7 @@ ALIKE: Final = frozenset(
         *("deaf-from-the-start", "deaf-witness", "deaf-symbol", "silence"),
     }
 )
-"""Kinds that ask of a recorder what another one asks of it, too."""
+"""Kinds that demand the same of a recorder as another kind."""
 
 
 class Draw(NamedTuple):

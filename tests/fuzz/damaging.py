@@ -1,4 +1,4 @@
-"""A copy of an archive, damaged as no one would think of: contents, sizes, names, several files at once."""
+"""Damages a copy of an archive in ways that no one would think of: contents, sizes, names, several files at once."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def _change_lines(chance: Random, tapes: Sequence[Sequence[bytes]], count: int) 
 
 @st.composite
 def changed_tapes(draw: st.DrawFn, tapes: Sequence[Sequence[bytes]]) -> bytes:
-    """The same as the bytes of a tape, whole or cut."""
+    """The same as the bytes of a tape, whole or cut off."""
     text = zstd.compress(b"".join(draw(changed_lines(tapes))))
     return text[: draw(st.integers(0, len(text)))] if draw(st.booleans()) else text
 
 
 def damage(data: st.DataObject, root: Path) -> None:
-    """Change some files of an archive, whose manifests then know it or not."""
+    """Change some files of an archive. Its manifests are made to fit, or not."""
     for _ in range(data.draw(st.integers(1, FILES_MAX))):
         files = [path for room in ROOMS for path in sealed(root, room)]
         path = data.draw(st.sampled_from(files))
@@ -103,7 +103,7 @@ def _damage_file(data: st.DataObject, path: Path, other: Path) -> None:
 
 
 def _put(content: bytes, path: Path) -> None:
-    """A file of this content, unless something that is no file has the name: writing into a FIFO waits for ever."""
+    """Write this content, unless something other than a file has the name: writing into a FIFO waits for ever."""
     if path.is_file() or not os.path.lexists(path):
         path.write_bytes(content)
 

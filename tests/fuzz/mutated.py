@@ -1,4 +1,4 @@
-"""Inputs that were right once: bytes turned, left out, put in or doubled; numbers and texts that nothing expects."""
+"""Inputs that were valid once: bytes flipped, left out, inserted or doubled; numbers and texts that nothing expects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 TIMES: Final = int(os.environ.get("BOOKTAPE_FUZZ_TIMES", "0"))
-"""Set by `make fuzz`: as many times the suite's examples, and other ones in every round."""
+"""Set by `make fuzz`: this many times the suite's examples, and different ones in every round."""
 
 USUAL: Final = 25
 """Examples of a property test in the suite (tests/conftest.py)."""
@@ -32,7 +32,8 @@ VALUES: Final[tuple[Any, ...]] = (
 
 
 def examples(count: int) -> settings:
-    """`count` in the suite, always the same ones, four times as many in `make test-long`; others by `make fuzz`."""
+    """`count` in the suite, always the same ones, and four times as many in `make test-long`; `make fuzz` tries
+    others."""
     if TIMES:
         return settings(max_examples=count * TIMES, derandomize=False)
     return settings(max_examples=count * settings().max_examples // USUAL)
@@ -42,7 +43,7 @@ thousand: Final = examples(1_000)
 
 
 CHANCES: Final = st.builds(Random, st.integers(0, 2**64 - 1))
-"""What an example does by chance follows from one number: ten times as cheap as to draw each choice by itself."""
+"""All random choices of an example follow from one number: ten times cheaper than drawing each choice separately."""
 
 
 def mutated(seeds: Sequence[bytes]) -> st.SearchStrategy[bytes]:
@@ -64,7 +65,7 @@ def mutate(chance: Random, seeds: Sequence[bytes], changes: int) -> bytes:
 
 
 def revalue(chance: Random, line: bytes) -> bytes:
-    """A line of JSON with another value in up to three places; one that is no JSON any more stays as it is."""
+    """A line of JSON with another value in up to three places; a line that is no longer JSON stays as it is."""
     try:
         root: Any = [json.loads(line)]
     except (ValueError, RecursionError):
@@ -76,5 +77,5 @@ def revalue(chance: Random, line: bytes) -> bytes:
             at = chance.choice(list(parent if isinstance(parent, dict) else range(len(parent))))
         parent[at] = deepcopy(chance.choice(VALUES))
     text = json.dumps(root[0], separators=(",", ":"), ensure_ascii=False)
-    # Half of a character, which PIECES may have put in as an escape, is written as it is: no UTF-8.
+    # Half of a character, which PIECES may have inserted as an escape, is written as it is, which is not UTF-8.
     return text.encode("utf-8", "surrogatepass") + b"\n"

@@ -1,8 +1,9 @@
-"""`make fuzz MINUTES=60`: hostile messages, tapes and archives, other ones in each round, until the time is over.
+"""`make fuzz MINUTES=60`: feeds booktape hostile messages, tapes and archives, different ones in each round, until the
+time is up.
 
-A round plays each target of tests/fuzz as many times its examples in the suite as `TIMES` says, and the last round is
-played to its end. Exits with 1 at the first round that finds something; Hypothesis shows the smallest example. A test
-that takes longer than `HANGS_S` has found something, too: then the stacks of its threads are printed.
+Each round runs every target of tests/fuzz with `TIMES` times as many examples as the suite, and the last round is run
+to its end. Exits with 1 at the first round that finds something; Hypothesis shows the smallest example. A test that
+runs longer than `HANGS_S` also counts as a finding: then the stacks of its threads are printed.
 
     python tests/fuzz/run.py MINUTES [--processes NUMBER]
 """
@@ -32,7 +33,7 @@ def main() -> None:
         tests = [
             *(sys.executable, "-m", "pytest", str(Path(__file__).parent), "-n", asked.processes),
             *("-o", f"faulthandler_timeout={HANGS_S}", "-o", "faulthandler_exit_on_timeout=true"),
-            "--max-worker-restart=0",  # or the run waits for a worker that hung
+            "--max-worker-restart=0",  # otherwise the run waits for a worker that hung
         ]
         played = subprocess.run(
             tests, env=os.environ | {"BOOKTAPE_FUZZ_TIMES": str(TIMES)}, check=False

@@ -37,7 +37,7 @@ OPPOSITES: Final = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 
 class Mutation(NamedTuple):
-    """Where (a function, class or the module), what stood there and what stands there now."""
+    """Where (a function, a class or the module), what was there before, and what is there now."""
 
     where: str
     before: str
@@ -167,5 +167,5 @@ def _replace(tree: ast.AST, old: ast.AST, new: ast.AST) -> None:
 
 
 def _text(node: ast.AST) -> str:
-    """One line of it: of a statement with a body, its head."""
+    """One line of it; for a statement with a body, its head."""
     return ast.unparse(node).splitlines()[0]

@@ -1,14 +1,15 @@
 """`make mutants`: change the core in many small ways, and see whether its tests notice.
 
 For each mutation a process is forked in which the changed module takes the place of the real one;
-there the module's own tests run, and if they notice nothing the rest of the core's, and the sequences
-and scripts that drive it. What none of them notices is listed in docs/mutants.md, whose reasons are
-written by hand. Exits with 1 when a survivor has no reason, or fewer than 96 % are noticed.
+there the module's own tests run and, if they notice nothing, the rest of the core's and the sequences
+and scripts that drive it. Mutations that none of them notices are listed in docs/mutants.md, with reasons written by
+hand. Exits with 1 if a survivor has no reason, or if fewer than 96 % of the mutations are noticed.
 
     python tests/mutants/run.py [--sample NUMBER | --survivors] [--processes NUMBER] [MODULE …]
 
-A MODULE is such as sync; without names, all. `--survivors` tries again what the list has, after tests were added. A sample is drawn at random from the mutations of all modules, with a
-fixed seed: the same one each time.
+A MODULE is a name such as sync; without names, all modules are tried. `--survivors` tries the listed mutations again,
+after tests were added. A sample is drawn at random from the mutations of all modules, with a fixed seed: the same one
+each time.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ CORE: Final = ROOT / "src" / "booktape" / "core"
 LIST: Final = ROOT / "docs" / "mutants.md"
 LEAST: Final = 0.96
 CPU_S: Final = 120
-"""CPU seconds after which a test counts as hung: that is noticed, too."""
+"""CPU seconds after which a test counts as hung, which counts as noticed, too."""
 
 SEED: Final = 1
 
 LOADED: Final = (hypothesis, msgspec, np)
-"""What every process needs, loaded once before they are forked; nothing of booktape."""
+"""What every process needs, loaded once before processes are forked; nothing of booktape."""
 
 ALL: Final = (
     "tests/core",
@@ -58,7 +59,7 @@ ALL: Final = (
 SCRIPTS: Final = ("tests/properties/test_any_script.py",)
 QUIETLY: Final = (
     *("-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=few", "-m", "not bench"),
-    # Hypothesis is loaded before pytest could look into it; its own asserts say nothing to us.
+    # Hypothesis is loaded before pytest could rewrite its asserts, which do not matter here.
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
 
@@ -123,7 +124,7 @@ def survives(module: str, name: str) -> bool:
 
 
 def survivors(found: dict[str, list[str]], processes: int) -> dict[str, list[str]]:
-    """The names of those that no test notices, by module."""
+    """The names of the mutations that no test notices, by module."""
     modules = [module for module, names in found.items() for _ in names]
     each = [name for names in found.values() for name in names]
     left: dict[str, list[str]] = {module: [] for module in found}
@@ -146,7 +147,7 @@ def listed() -> dict[str, dict[str, str]]:
 
 
 def all_mutations() -> dict[str, list[str]]:
-    """The names of those of every module of the core."""
+    """The names of all mutations of every module of the core."""
     paths = sorted(CORE.glob("[!_]*.py"))
     return {path.stem: [each.name for each in mutations(path.read_text())] for path in paths}
 
@@ -162,7 +163,7 @@ def sample(found: dict[str, list[str]], number: int) -> dict[str, list[str]]:
 
 
 def write_list(alive: dict[str, dict[str, str]], tried: int) -> float:
-    """The list anew. How many of those tried are noticed."""
+    """Write the list again; the share of the tried mutations that is noticed."""
     total, left = sum(map(len, all_mutations().values())), sum(map(len, alive.values()))
     part = (tried - left) / tried
     which = "" if tried == total else f", a random sample of the {total}"

@@ -98,7 +98,7 @@ class Waits:
 
 
 async def next_frame(queue: RecordQueue) -> TapeRecord:
-    """The next frame but for ticks, which come whenever the clock has moved; or a failed test."""
+    """The next frame that is not a tick (ticks come whenever the clock has moved); or a failed test."""
     async with asyncio.timeout(10):
         while isinstance(frame := (await queue.take(1, 1))[0], Tick):
             pass
@@ -106,7 +106,7 @@ async def next_frame(queue: RecordQueue) -> TapeRecord:
 
 
 async def next_answer(queue: RecordQueue) -> TapeRecord:
-    """The next frame that is no note of a request that has left."""
+    """The next frame that is not the note of a request that has left."""
     while isinstance(frame := await next_frame(queue), SnapshotRequested):
         pass
     return frame

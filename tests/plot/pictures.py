@@ -1,4 +1,4 @@
-"""The pictures of docs/plots.md, drawn from the built-in exchange. `make pictures` draws them anew.
+"""The pictures of docs/plots.md, drawn from the built-in exchange. `make pictures` draws them again.
 
 Three minutes of one symbol with an outage of ten seconds; and for the calendar a synthetic week.
 """

@@ -1,4 +1,4 @@
-"""A script of all that can go wrong on the way from a true market to a recorder.
+"""A script of everything that can go wrong between a true market and a recorder.
 
 Chance is an argument: a hypothesis test passes one that it can shrink, the tests of loosened rules
 pass `random.Random(seed)`, so that a script that shows a fault has a name. The script never lies:
@@ -40,11 +40,11 @@ from support.oracle import SECOND
 SYMBOLS: Final = ("BTCUSDT", "ETHBTC")
 HELD_MAX: Final = 3
 BUFFERED_MAX: Final = 5
-"""In place of 3,000 and 1,000, or no script would ever be long enough to reach them."""
+"""Instead of 3,000 and 1,000, because no script would ever be long enough to reach those."""
 
 
 class Sent(NamedTuple):
-    """One event on its way: the how-manieth that happened, and its bytes; or a witness of it."""
+    """One event on its way: its number in the order in which events happened, and its bytes; or a witness of it."""
 
     number: int
     symbol: str
@@ -72,7 +72,7 @@ class Script:
         self.outputs: list[Output] = []
         self.machine = Reconstruction()
         self.opening = SegmentStart(0, "test", "sim", every, 5, SYMBOLS, audit_s=audit_s)
-        # Most tapes are of today.
+        # Most tapes have today's format.
         self.opening = replace(self.opening, format=chance.choice([2, 2, 2, 1]))
         truths = {symbol: market.at for symbol, market in self.markets.items()}
         self.ledger = Ledger(truths, every, has_ticks=self.opening.format != 1)
@@ -82,7 +82,7 @@ class Script:
         self.tape.append(frame)
         outputs = list(self.machine.apply(frame))
         asked = [output.symbol for output in outputs if isinstance(output, FetchSnapshot)]
-        # As the REST client does: while an answer is awaited, no other is asked for.
+        # As the REST client does: while an answer is awaited, no other is requested.
         self.requests += [symbol for symbol in asked if symbol not in self.requests]
         self.outputs += outputs
         self.ledger.check(frame, outputs, self.machine)
@@ -97,7 +97,7 @@ class Script:
         self.tell_of(self.chance.choice(SYMBOLS), list(self.queues))
 
     def happen_unheard(self) -> None:
-        """Whatever the reason: no connection brings this one."""
+        """No connection delivers this one, for whatever reason."""
         self.tell_of(self.chance.choice(SYMBOLS), [])
 
     def tell_of(self, symbol: str, connections: Iterable[int]) -> None:
@@ -222,7 +222,7 @@ class Script:
         self.feed(DepthAnswer(self.tick(), symbol, limit, market.snapshot(update_id, limit)))
 
     def rotate(self) -> None:
-        """A new segment: what was known goes through text, and another machine goes on."""
+        """A new segment: what was known is written as text and read back, and another machine continues."""
         self.feed(SegmentEnd(self.now, ROTATED))
         self.go_on()
 
@@ -240,13 +240,13 @@ class Script:
             assert list(self.machine.apply(frame)) == []
 
     def restart(self) -> None:
-        """The recorder ends, well or badly; another one begins, with no connection and no wish."""
+        """The recorder ends, well or badly; another one begins, with no connection and no pending request."""
         self.queues, self.requests = {}, []
         self.feed(SegmentEnd(self.tick(), self.chance.choice([STOPPED, KILLED])))
         self.go_on()
 
     def settle(self) -> None:
-        """The world behaves at last, and tells one more event of each symbol."""
+        """At last everything works, and each symbol has one more event."""
         self.connect()
         self._drain()
         for symbol in SYMBOLS:
@@ -266,7 +266,7 @@ class Script:
 # Any: a step of a script, or of a kind of script.
 Step: TypeAlias = Callable[[Any], None]
 
-# Mostly the world works: what stands here more than once happens more often.
+# Mostly the world works: a step that is listed more than once happens more often.
 WORKING: Final[tuple[Step, ...]] = (
     *[Script.deliver] * 8,
     *[Script.happen] * 4,

@@ -68,7 +68,7 @@ class Arrivals:
                 self._waive()
 
     def _note_tick(self, tick: Tick) -> None:
-        """Three seconds of tape time after the tick that found an event waiting, it waits no more."""
+        """Three seconds of tape time after the tick that found an event waiting, it no longer waits."""
         if not self.events:
             return
         before = self.waited_ns
@@ -85,11 +85,11 @@ class Arrivals:
         self.waived = max((last for _, last in self.events), default=0)
 
     def _behind(self, first_id: int) -> bool:
-        """Whether a connection has not come to what is missing before `first_id`."""
+        """Whether a connection has not yet reached what is missing before `first_id`."""
         return any(at is None or at < first_id - 1 for at in self.reached.values())
 
     def could_avoid(self, gap: GapInterval) -> str:
-        """Why this gap needed not be; empty when it had to."""
+        """Why this gap was avoidable; empty if it was not."""
         next_id = gap.last_update_id + 1
         later = min(first for first, last in self.events if last >= next_id)
         if next_id <= self.waived:

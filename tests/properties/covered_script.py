@@ -1,7 +1,7 @@
-"""A script in which connections fail and the whole does not: every event is brought by one of them.
+"""A script in which connections fail and the whole does not: every event is delivered by one of them.
 
-Each connection drops, garbles, lags, starts late, is cut; but nothing is ever dropped or cut that
-another one has not brought or will not bring, and no wait runs out. So one epoch must do.
+Each connection drops, garbles, lags, starts late, is cut; but nothing is ever dropped or cut unless another connection
+has delivered it or will deliver it, and no wait runs out. So one epoch must be enough.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from properties.ledger import promise
 
 
 class CoveredScript(Script):
-    """Before a connection loses something, another one brings it."""
+    """Before a connection loses something, another one delivers it."""
 
     def __init__(self, chance: Random, every: int) -> None:
         super().__init__(chance, every)

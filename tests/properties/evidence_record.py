@@ -1,19 +1,19 @@
-"""What the machine says in a faulty world, held beside that world's truth.
+"""Compares what the machine says in a faulty world with that world's truth.
 
 After every frame:
-- a row is the exchange's book at its id; its time never goes back, but for a clock that was set;
+- a row is the exchange's book at its id; its time never goes back, unless a clock was set;
 - gaps never overlap, and no row stands inside one;
-- a gap begins no later than its book was over (of its best levels, where a pulse looks at those), give
+- a gap begins no later than its book was outdated (its best levels, where a pulse shows those), give
   or take `SLACK_NS`, and no earlier than the last message that showed this book was made;
-- `ids_reset` is said only of ids that began anew; in a break no book is known; an honest exchange is
+- `ids_reset` is said only of ids that started over; in a break no book is known; an honest exchange is
   never suspected;
-- a machine that went on into a segment says the same as one that read this segment alone.
+- a machine that continued into a segment says the same as one that read this segment alone.
 
 At every tick, of each book that is LIVE then (the bound, in tape time):
 - what showed it last was read no longer ago than five pulses or two audits (and `SETTLE_NS`), if there are any;
 - no message that shows a later id was read `OVERDUE_NS` ago, unless an event came since, or one waits;
-- no event waits `OVERDUE_NS` for the same other one, nor for what only a silent connection could bring;
-- while the witness is heard, or a pulse can see it, the book is not over for longer than `UNSEEN_NS`.
+- no event waits `OVERDUE_NS` for the same other event, nor for one that only a silent connection could deliver;
+- while the witness is heard, or a pulse can see it, the book is not outdated for longer than `UNSEEN_NS`.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Page:
     over_ns: int = 0
 
     def moves(self, at: tuple[int, int] | None) -> None:
-        """Another state, or none: what was seen of the one before counts no more."""
+        """Another state, or none: what was seen of the previous one no longer counts."""
         if at is None or (self.ahead_id is not None and at[1] >= self.ahead_id):
             self.ahead_id = None
         self.at, self.is_fresh = at, True
@@ -133,7 +133,7 @@ class Record:
     # ── what the machine says ───────────────────────────────────────────────────────────────
 
     def before(self, frame: TapeRecord) -> None:
-        """What decides of a gap's beginning is what was usual until now."""
+        """The beginning of a gap is decided by what was usual until now."""
         lag = self.world.machine._usual_lag
         self.usual_ns, self.waited = lag.usual_ns, lag.messages_waited
         if isinstance(frame, ClockStep) and frame.step_ns <= -SECOND:

@@ -1,12 +1,12 @@
-"""A small world in which everything can fail, second by second, and that knows its own truth.
+"""A small world in which everything can fail, second by second, and which knows its own truth.
 
-Two symbols, a busy and a quiet one; up to three connections that bring events and a witness, each with
-delays; REST with pulses and snapshots that may be late, stale or missing. Each script has a few faults:
-streams of one symbol that die on some or all connections, whole connections that fall silent, ids that
-begin anew, breaks with unannounced cancels, halts, pauses of the recorder, clocks that are set,
-cuts, rotations, restarts. What arrives is true; only what does not arrive, or late, may deceive.
+Two symbols, a busy and a quiet one; up to three connections that deliver events and a witness, each with delays; REST
+with pulses and snapshots that may be late, stale or missing. Each script has a few faults: streams of one symbol that
+die on some or all connections, whole connections that fall silent, ids that start over, breaks with unannounced
+cancels, halts, pauses of the recorder, clocks that are set, cuts, rotations, restarts. Everything that arrives is true;
+only what arrives late, or not at all, may deceive.
 
-`Record` (evidence_record.py) holds every answer of the machine beside that truth.
+`Record` (evidence_record.py) compares every answer of the machine with that truth.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Message:
 
 @dataclass
 class Link:
-    """One connection. On it the streams of `deaf` symbols bring nothing, all of them if it is `mute`."""
+    """One connection. On it the streams of `deaf` symbols deliver nothing, and no stream does if it is `mute`."""
 
     queue: deque[Message] = field(default_factory=deque)
     deaf: set[str] = field(default_factory=set)
@@ -86,7 +86,7 @@ class Asking:
 
 
 class Place:
-    """One symbol at the exchange: its markets, one for each time that ids began anew."""
+    """One symbol at the exchange: its markets, one for each time that ids started over."""
 
     def __init__(self, chance: Random, symbol: str) -> None:
         self.symbol = symbol
@@ -121,14 +121,14 @@ class Place:
         self.times.append({1: now_ns})
 
     def over_ns(self, generation: int, update_id: int) -> int | None:
-        """When this state was over; None while it is the exchange's."""
+        """When this state became outdated; None while it is the exchange's."""
         following = self.times[generation].get(update_id + 1)
         if following is None and generation < self.generation:
             return self.times[generation + 1][1]
         return following
 
     def seen_over_ns(self, generation: int, update_id: int) -> int | None:
-        """The same, of its best levels: more a pulse cannot see."""
+        """The same for its best levels: a pulse cannot see more."""
         best = self.best(generation, update_id)
         for later in range(self.generation, generation - 1, -1):
             market = self.markets[later]
@@ -139,7 +139,7 @@ class Place:
         raise AssertionError("it was not itself")
 
     def best(self, generation: int, update_id: int) -> tuple[str, str, str, str]:
-        """The best levels of this state, as a pulse tells them."""
+        """The best levels of this state, as a pulse shows them."""
         bid, ask = touch(self.markets[generation], update_id)
         (bid_price, bid_size), (ask_price, ask_size) = bid or (0, 0), ask or (0, 0)
         return str(bid_price), str(bid_size), str(ask_price), str(ask_size)
@@ -207,7 +207,7 @@ class World:
             self.obey(output)
 
     def obey(self, output: Output) -> None:
-        """As a recorder does: while an answer is awaited, no other is asked for."""
+        """As a recorder does: while an answer is awaited, no other is requested."""
         if isinstance(output, FetchSnapshot):
             if all(asking.symbol != output.symbol for asking in self.asking):
                 self.asking.append(Asking(output.symbol, output.limit))
@@ -292,7 +292,7 @@ class World:
             self.feed(StreamMessage(stamp_ns, connection, message.payload), message.shown)
 
     def is_seen_to_be_over(self, symbol: str, generation: int, update_id: int) -> bool:
-        """Whether this state is not the exchange's any more, and something is there that shows it."""
+        """Whether this state is no longer the exchange's, and something is there that shows it."""
         place = self.places[symbol]
         if generation != place.generation or update_id == place.market.last_id:
             return False
@@ -302,7 +302,7 @@ class World:
         return bool(can_see) and place.best(generation, update_id) != place.best_now()
 
     def settle(self) -> None:
-        """All works at last: both books are known, and the exchange's."""
+        """At last everything works: both books are known, and are the exchange's."""
         self.heal()
         self.make_rest_good()
         self.trade_again()
@@ -323,7 +323,7 @@ class World:
 
     def tick(self, *, late: bool = False) -> None:
         if self.chance.random() < 0.05 and not late:
-            return  # the next one tells of both seconds
+            return  # the next one covers both seconds
         elapsed_ns, self.tick_elapsed_ns = self.tick_elapsed_ns, 0
         self.feed(Tick(self.wall, elapsed_ns))
         for connection, due_ns in [*self.to_close]:
@@ -387,7 +387,7 @@ class World:
     # ── segments ────────────────────────────────────────────────────────────────────────────
 
     def rotate(self) -> None:
-        """The machine goes on, and beside it one that reads the next segment alone."""
+        """The machine continues, and beside it one that reads the next segment alone."""
         self.feed(SegmentEnd(self.wall, ROTATED))
         self.alone = self.another(keep_links=True)
 
@@ -423,7 +423,7 @@ class World:
         return self.chance.choice(SYMBOLS)
 
     def kill_stream(self) -> None:
-        """The events of one symbol come no more on one connection."""
+        """The events of one symbol no longer arrive on one connection."""
         if self.links:
             self.links[self.chance.choice([*self.links])].deaf.add(self.symbol())
 
@@ -460,7 +460,7 @@ class World:
         place = self.places[self.symbol()]
         if place.market.last_id > 40:
             for _ in range(3):
-                self.second()  # ids of before are no more on their way
+                self.second()  # earlier ids are no longer on their way
             place.begin_anew(self.now)
             self.record.pages[place.symbol].began_anew = True
 
@@ -483,13 +483,13 @@ class World:
                     self.feed(SymbolListing(self.wall, place.symbol, "TRADING", "0.01", "0.001"))
 
     def halt(self) -> None:
-        """Events go on."""
+        """Events continue."""
         symbol = self.symbol()
         if self.places[symbol].status == "TRADING":
             self.feed(SymbolListing(self.wall, symbol, "HALT", "0.01", "0.001"))
 
     def pause(self) -> None:
-        """The recorder stands still; what came meanwhile is read at the end, behind a late tick."""
+        """The recorder stands still; what arrived meanwhile is read at the end, after a late tick."""
         self.deliver()
         for _ in range(self.chance.randint(6, 60)):
             self.pass_time()
@@ -533,7 +533,7 @@ class World:
             self.connect()
 
     def repeat(self) -> None:
-        """Some old events come again, from any connection: late duplicates."""
+        """Some old events arrive again, from any connection: late duplicates."""
         old = [frame for frame in self.tape[-200:] if self.may_repeat(frame)]
         connection = self.chance.choice([*self.links])
         begin = self.chance.randint(0, len(old))
@@ -559,7 +559,7 @@ class World:
         self.late_pulses = True
 
     def grow_quiet(self) -> None:
-        """Nothing happens for long, which is nothing wrong."""
+        """Nothing happens for a long time, which is not a fault."""
         self.rates[BUSY] = 0.0
 
     def grow_busy(self) -> None:
@@ -585,7 +585,7 @@ HONEST: Final[tuple[Step, ...]] = (
     World.grow_busy,
     World.be_late,
 )
-"""Nothing of these is a reason for a gap."""
+"""None of these is a reason for a gap."""
 
 FAULTS: Final[tuple[Step, ...]] = (
     World.kill_stream,

@@ -1,9 +1,9 @@
 """What booktape promises, checked after every frame against the truth.
 
 Every row shows the truth at its id, and its horizon never shrinks within an epoch; no witness of an
-honest exchange ever differs; rows stay N events apart; epochs grow by one, with exactly one
-gap between two; a LIVE book is the truth at its id, and behind what was delivered only while a
-connection may still bring what is missing; no gap is told that could have been avoided; without a
+honest exchange ever differs; rows stay N events apart; epoch numbers grow by one, with exactly one
+gap between two; a LIVE book is the truth at its id, and lags behind what was delivered only while a connection may
+still deliver what is missing; no gap is reported that could have been avoided; without a
 connection nothing is LIVE; and in the end every update since the first sync is known or in a gap.
 """
 
@@ -30,7 +30,7 @@ class Violation(Exception):
 
 
 class Avoidable(Violation):
-    """A gap was told that needed not be: honest, but not as good as it gets."""
+    """An avoidable gap was reported: honest, but not as good as possible."""
 
 
 def promise(kept: object, words: str) -> None:
@@ -172,7 +172,7 @@ class Ledger:
             promise(not idle or symbol not in waiting, "said to wait, and nothing is missing")
 
     def close(self, sync: SymbolSync, newest_id: int) -> None:
-        """After the world behaved again: all is known, and nothing is left uncovered."""
+        """After everything works again: all is known, and nothing is left uncovered."""
         page = self.pages[sync.symbol]
         promise(sync.state is State.LIVE, "never LIVE again")
         promise(sync.update_id == newest_id, "LIVE, and behind the exchange")

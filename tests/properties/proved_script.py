@@ -34,7 +34,7 @@ class ProvedScript(Script):
         self.left: set[str] = set()
 
     def tell_of(self, symbol: str, connections: Iterable[int]) -> None:
-        """An event may be lost, what a witness says never is: its streams have no holes."""
+        """An event may be lost, but a witness's message never is: its streams have no holes."""
         market, number = self.markets[symbol], self.happened + 1
         before = market.last_id
         lengths = {connection: len(queue) for connection, queue in self.queues.items()}
@@ -90,7 +90,7 @@ class ProvedScript(Script):
         super().restart()
 
     def settle(self) -> None:
-        """Answers are whole at last: one that is cut off is always asked for again."""
+        """In the end answers are whole: one that is cut off is always requested again."""
         self.limits = [5000]
         super().settle()
 

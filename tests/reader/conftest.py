@@ -22,7 +22,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, but for the last segment: as a recorder leaves it that runs, or was killed."""
+    """The same, except for the last segment, which is as a running or killed recorder leaves it."""
     root = tmp_path_factory.mktemp("running")
     write(root, SECONDS, segment_s=SEGMENT_S, cuts=CUTS, seal=False)
     return root

@@ -40,7 +40,7 @@ def opening_book(symbol: str, second: int) -> TapeRecord:
 
 
 def cut(second: int, symbols: tuple[str, ...]) -> Iterator[TapeRecord]:
-    """The connection is gone, and another one stands ten seconds later."""
+    """The connection is lost, and another one is open ten seconds later."""
     yield lost(BEGIN_S + second, 1)
     yield connected(BEGIN_S + second + 9, 1, symbols)
     for symbol in symbols:

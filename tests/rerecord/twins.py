@@ -88,7 +88,7 @@ def merge_folders(*folders: Path, out: Path, **how: Any) -> MergeOutcome:
 
 
 def random_runs(rng: Random, outages: int) -> tuple[Interval, ...]:
-    """The whole time, but for some outages of several seconds."""
+    """The whole time, except for some outages of several seconds."""
     downs = sorted(rng.uniform(3, END_S - 15) for _ in range(outages))
     runs, start_s = [], 0.0
     for down_s in downs:

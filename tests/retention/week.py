@@ -1,8 +1,9 @@
-"""A recording as long as one likes, in virtual time: sealed by the clock, restarted once, pruned after each segment.
+"""A recording as long as you like, in virtual time: sealed by the clock, restarted once, pruned after each segment.
 
-Two quiet symbols, an event of each every 20 s, a tick every two seconds, books of some 100 levels a side that do not
-grow. The recorder's own session writes it, and `prune` removes from it, as beside a recorder. Each day that is over is
-copied into a file a symbol, by `compact`, and days that are old are removed from the copy by `prune`, as a timer would.
+Two quiet symbols, with an event of each every 20 s, a tick every two seconds, books of some 100 levels a side that do
+not grow. The recorder's own session writes it, and `prune` removes from it, as beside a recorder. `compact` copies each
+day that is over into one file for each symbol, and `prune` removes old days from the copy, as a timer would have them
+do.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an honest exchange would send, for tests of those that fault."""
+"""What an honest exchange would send, for tests of faulty ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pairs(numbers: list[int] | range) -> list[tuple[int, int]]:
 
 
 def last_id(slots: int = SLOTS) -> int:
-    """The last id that BTCUSDT comes to."""
+    """The last id that BTCUSDT reaches."""
     return events(slots=slots)[-1].last_id
 
 

@@ -190,7 +190,7 @@ class Naive:
         assert list(self.asks) == sorted(self.asks)
 
     def apply(self, message: dict[str, Any]) -> bool:
-        """Apply one raw or wrapped event, if it is news; it must chain."""
+        """Apply one raw or wrapped event, if it is new; it must chain."""
         event = message.get("data", message)
         if event["u"] <= self.id:
             return False

@@ -1,6 +1,6 @@
 """What an archive holds, read without its own code where that matters, and the rules for a reader.
 
-A reader knows only the final folders: `assert_only_whole_files` is what he may always count on.
+A reader knows only the final folders: `assert_only_whole_files` is what it may always count on.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Every change that the store makes to the disk is one of the calls to the operating system that are
 counted here: making and removing folders, opening and closing, writing, syncing, renaming, unlinking.
-A dead disk stays dead for every thread, as after a `kill -9`: whatever Python still unwinds reaches it
-no more. A worker in the same thread makes the count the same on every run.
+A dead disk stays dead for every thread, as after a `kill -9`: nothing that Python still unwinds reaches it. A worker in
+the same thread makes the count the same on every run.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Disk:
         return descriptor
 
     def _written(self, descriptor: int, data: memoryview, at: int) -> int:
-        """What a dying or failing write still brings there is half of it."""
+        """A dying or failing write still writes half of its bytes."""
         half = data[: len(data) // 2]
         self.step("pwrite", lambda: self._really["pwrite"](descriptor, half, at))
         written: int = self._really["pwrite"](descriptor, data, at)

@@ -119,7 +119,7 @@ RECORDS: Final[tuple[TapeRecord, ...]] = tuple(s for s in SCENES if not isinstan
 class Stored:
     """All that a recording says, in the form in which `contents` reads it back.
 
-    Checks have no order here: what a witness confirmed is told when its segment ends.
+    Checks have no order here: what a witness confirmed is reported when its segment ends.
     """
 
     rows: dict[str, list[tuple[object, ...]]] = field(default_factory=dict)
@@ -188,7 +188,7 @@ def note_as_stored(note: Note) -> tuple[object, ...]:
 
 
 def standing(checkpoints: Iterable[Checkpoint]) -> dict[str, tuple[object, ...]]:
-    """Where each book stands: all that its next gap row will say, but for the times."""
+    """Where each book stands: all that its next gap row will say, except the times."""
     return {
         saved.symbol: (
             saved.epoch,

@@ -1,4 +1,4 @@
-"""An archive as a recorder that starts has it: locked, and repaired."""
+"""An archive as a starting recorder has it: locked and repaired."""
 
 from __future__ import annotations
 

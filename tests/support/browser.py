@@ -43,7 +43,7 @@ _WAIT_S: Final = 120.0
 
 @dataclass
 class Tab:
-    """One tab. `requests` are URLs; `complaints` whatever the console, the policy or an exception said."""
+    """One tab. `requests` are URLs; `complaints` are everything that the console, the policy or an exception said."""
 
     socket: aiohttp.ClientWebSocketResponse
     requests: list[str] = field(default_factory=list)
@@ -97,7 +97,8 @@ class Tab:
         return answer["result"].get("value")
 
     async def until(self, expression: str) -> Any:
-        """Wait until an expression is true; its value. While the page is loading, much is not defined yet."""
+        """Wait until an expression is true, and return its value. While the page is loading, much is not defined
+        yet."""
         tried = f"(() => {{ try {{ return {expression} }} catch {{ return false }} }})()"
         async with asyncio.timeout(_WAIT_S):
             while not (value := await self.look(tried)):
@@ -115,7 +116,7 @@ class Tab:
         await self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     async def screen(self, width: int, height: int, *, dark: bool = True, ratio: float = 1) -> None:
-        """The size of what is seen, and which colours its user prefers."""
+        """The size of the viewport, and the colours that its user prefers."""
         await self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -127,7 +128,7 @@ class Tab:
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     async def picture(self, path: Path) -> bytes:
-        """What is seen now, as a PNG."""
+        """What is visible now, as a PNG."""
         found = await self.call("Page.captureScreenshot", format="png", optimizeForSpeed=False)
         data = base64.b64decode(found["data"])
         path.write_bytes(data)

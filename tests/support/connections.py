@@ -11,6 +11,6 @@ def count_open(server: SimServer) -> int:
 
 
 async def close_all(server: SimServer, *, abrupt: bool = False) -> None:
-    """End every one now, with a close frame or abruptly."""
+    """End every connection now, with a close frame or abruptly."""
     for host in server._hosts:
         await host.streams.close(abrupt=abrupt)

@@ -1,4 +1,5 @@
-"""A process that may open few files more, or take little memory more: the operating system's own limit."""
+"""A process that may open only a few more files, or take only a little more memory: the operating system's own
+limit."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ def memory_left(count_bytes: int) -> Iterator[None]:
 
 @contextmanager
 def descriptors_left(count: int) -> Iterator[None]:
-    """Only `most` can be opened; any further one is refused with EMFILE."""
+    """Only `most` files can be opened; any further one is refused with EMFILE."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = [os.open(os.devnull, os.O_RDONLY)]
     resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 200, before[1]))

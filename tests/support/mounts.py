@@ -1,4 +1,4 @@
-"""File systems of one's own, for tests that need a real one; skipped where we may not mount."""
+"""Separate file systems, for tests that need a real one; skipped where mounting is not permitted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 @contextmanager
 def mounted(folder: Path, *arguments: str) -> Iterator[Path]:
-    """`mount ARGUMENTS folder`, and away with it afterwards."""
+    """`mount ARGUMENTS folder`, and unmount it afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         command = ["mount", *arguments, str(folder)]

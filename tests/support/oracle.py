@@ -1,8 +1,8 @@
 """A second opinion: the exchange's procedure in its plainest form, and words to write tests with.
 
-`Oracle` shares no code with booktape: decimals instead of doubles, a dict a side, sorted on read,
-fed with the exchange's own bytes. An oracle that shared the code would prove nothing. Below it
-stand the comparison with a row, and builders that let a test read like the exchange's rules.
+`Oracle` shares no code with booktape: decimals instead of doubles, a dict for each side, sorted on read,
+fed with the exchange's own bytes. An oracle that shared the code would prove nothing. Below it are the comparison with
+a row, and builders that let a test read like the exchange's rules.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def change(side: Side, levels: list[list[str]]) -> None:
 
 
 class Oracle:
-    """One symbol's book. `id` is None until a snapshot came, `gap` tells that events were lost."""
+    """One symbol's book. `id` is None until a snapshot arrives; `gap` says that events were lost."""
 
     def __init__(self) -> None:
         self.bids: Side = {}
@@ -202,7 +202,7 @@ def combined(sent: Sent) -> bytes:
 
 
 def stream(sent: Sent | bytes, at: int, connection: int = 0) -> StreamMessage:
-    """The frame that brings an event, a witness's words, or any bytes, at second `at`."""
+    """The frame that delivers an event, a witness's message, or any bytes, at second `at`."""
     payload = sent if isinstance(sent, bytes) else combined(sent)
     return StreamMessage(at * SECOND, connection, payload)
 
@@ -229,7 +229,7 @@ def pulse(at: float, asked_at: float, bid: str, ask: str = "1", symbol: str = SY
 
 
 def rest(sent: DepthSnapshot, at: int) -> DepthAnswer:
-    """The frame that brings a snapshot at second `at`."""
+    """The frame that delivers a snapshot at second `at`."""
     return DepthAnswer(at * SECOND, sent.symbol, sent.limit, encode_depth(sent))
 
 
@@ -240,12 +240,12 @@ def start(*symbols: str, every: int = 1, **fields: Any) -> SegmentStart:
 
 
 def connected(at: int, connection: int = 0, symbols: tuple[str, ...] = (SYMBOL,)) -> Connected:
-    """The subscription stands from second `at`."""
+    """The subscription is active from second `at`."""
     return Connected(at * SECOND, connection, symbols)
 
 
 def lost(
     at: int, connection: int = 0, *, alive: int | None = None, why: str = DISCONNECTED
 ) -> Disconnected:
-    """The connection is found gone at second `at`; it was alive until second `alive`."""
+    """The connection is found to be lost at second `at`; it was alive until second `alive`."""
     return Disconnected(at * SECOND, connection, (at if alive is None else alive) * SECOND, why)

@@ -1,4 +1,4 @@
-"""A state machine that is fed short sequences of records, and what comes out."""
+"""A state machine that is fed short sequences of records, and its output."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def checks(outputs: Iterable[Output]) -> list[Check]:
 
 
 def ticks(first: int, last: int) -> list[DepthEvent]:
-    """One event an id; the best bid's size is the id."""
+    """One event for each id; the best bid's size is the id."""
     return [event(n, n, {"100": str(n)}) for n in range(first, last + 1)]
 
 

@@ -9,7 +9,7 @@ from booktape.store.session import RecordingSession
 
 
 def rotate(recording: RecordingSession, now_ns: int) -> Future[None]:
-    """A new segment, all at once. The result is there when the segment before is sealed."""
+    """A new segment, all at once. The result is there when the previous segment is sealed."""
     recording.rotate(now_ns)
     while recording.write_next_of_opening():
         pass
@@ -27,7 +27,7 @@ def finish(recording: RecordingSession, reason: str) -> Future[None]:
 
 
 def follow(recording: RecordingSession, frame: TapeRecord) -> None:
-    """Take a frame of the past, and write what is full."""
+    """Handle a frame, and write the row groups that are full."""
     for _ in recording.handle(frame):
         pass
     if recording.writer.wants_flush:

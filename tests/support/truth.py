@@ -1,4 +1,4 @@
-"""What really stands in each book of a seeded market at each update id: the oracle of the tests.
+"""The true content of each book of a seeded market at each update id: the oracle of the tests.
 
 A `TracedMarket` notes what faults do to it. A `Truth` runs the same market again from its seed, one update at a
 time, and applies what was noted.
@@ -63,7 +63,7 @@ class TrueBook:
 class Reached(NamedTuple):
     """Where a symbol's ids stood at the end of a slot, `time_us` by the exchange's clock.
 
-    `counting` is how often they had begun anew.
+    `counting` is how often they had started over.
     """
 
     time_us: int
@@ -93,7 +93,7 @@ class Trace:
 
 
 class TracedSymbolMarket(SymbolMarket):
-    """Notes what is pushed into it, the event of the last slot, and how often ids have begun anew."""
+    """Notes what is pushed into it, the event of the last slot, and how often ids have started over."""
 
     def __init__(self, trace: Trace, *start: Any) -> None:
         self.trace = trace
@@ -180,12 +180,12 @@ class TracedMarket(Market):
         return self._market(symbol).update_id
 
     def truth(self) -> Truth:
-        """What really stands in each book at each update id, independent of this object's state."""
+        """The true content of each book at each update id, independent of this object's state."""
         return Truth(self)
 
 
 class Truth:
-    """Re-runs a market from its seed, one update at a time, with the memory of one book a symbol.
+    """Re-runs a market from its seed, one update at a time, in the memory of one book for each symbol.
 
     Ascending ids are cheap; an id behind the last one asked for starts that symbol again. A truth may run
     ahead of its market, but then knows nothing of faults that are still to come.
@@ -206,7 +206,7 @@ class Truth:
         """The book after `update_id`, whether or not an event ends there.
 
         Raises ValueError for an id that the market never had, and for one that it had more than
-        once, unless `counting` says after how many new beginnings of the ids.
+        once, unless `counting` says after how many restarts of the ids.
         """
         if update_id == NOT_OPENED and self.market.is_opened_late(symbol):
             return TrueBook(NOT_OPENED, self.market.listing(symbol), [], [])
@@ -249,7 +249,7 @@ class Truth:
         return reached[place - 1]
 
     def _counting(self, symbol: str, update_id: int) -> int:
-        """After how many new beginnings of the ids this one can have been."""
+        """After how many restarts of the ids this id can have occurred."""
         ended, first_id = self.market.traces[symbol].ended, self.first_id(symbol)
         # It may run ahead of its market, but for ids that could be of another counting.
         live = self.market.live(symbol) if ended else None

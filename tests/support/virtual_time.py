@@ -1,20 +1,20 @@
 """Time that passes only when nothing else can happen: an hour of sleep takes none.
 
-    virtual_time.run(work())        a coroutine test is run so by tests/conftest.py
+    virtual_time.run(work())        tests/conftest.py runs a coroutine test in this way
 
-The loop's clock stands still while anything can still happen *now*: a callback is ready, bytes are
-on their way between two sockets of this loop, a connection is being made, a thread works. Only then
-it leaps to the next timer. So a test sees the same times on an idle machine and on a busy one, and
-may ask for exact ones. Everything that goes by the loop follows: `asyncio.sleep`, `asyncio.timeout`,
-aiohttp's timeouts, the built-in exchange. The recorder takes a `WallClock`.
+The loop's clock stands still while anything can still happen *now*: a callback is ready, bytes are on their way between
+two sockets of this loop, a connection is being made, a thread works. Only then does it leap to the next timer. So a
+test sees the same times on an idle machine and on a busy one, and may ask for exact ones. Everything that uses the
+loop's time follows: `asyncio.sleep`, `asyncio.timeout`, aiohttp's timeouts, the built-in exchange. The recorder takes a
+`WallClock`.
 
-Both ends of every connection must be in the one loop. A task that polls must sleep for a while: with
+Both ends of every connection must be in this one loop. A task that polls must sleep for a while: with
 `sleep(0)` something is always ready, and time stands still for ever. Nor does time pass while a
 thread waits for it.
 
-Weaknesses: a socket that is used without a transport (`loop.sock_recv`) is not counted; what is on
-its way to it holds nothing up. Work may last some weeks, no longer: then the floats of time are
-no finer than the nanosecond that asyncio's timers ask for.
+Weaknesses: a socket that is used without a transport (`loop.sock_recv`) is not counted; data on its way to it does not
+hold time up. Work may last some weeks, no longer: beyond that, floats of time are no finer than the nanosecond that
+asyncio's timers ask for.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ T = TypeVar("T")
 START_S: Final = 1_000.0
 START_NS: Final = 1_780_000_000 * 10**9  # 2026-05-28, 20:26:40 UTC
 PATIENCE_S: Final = 180.0
-"""Real time in which virtual time has to move; else the test is called hung. Long: the machine may
-be busy, and what is played at infinite speed takes no virtual time."""
+"""Real time within which virtual time has to move; otherwise the test counts as hung. It is long, because the machine
+may be busy, and a market played at infinite speed takes no virtual time."""
 
 WITHIN_S: Final = 3_600.0
 """Virtual time within which work must end, unless its caller says otherwise."""
@@ -75,7 +75,7 @@ async def _guarded(work: Coroutine[Any, Any, T], within_s: float | None) -> T:
 
 
 class _Watchdog:
-    """Cancels a task in whose loop time does not move any more, and says what was going on."""
+    """Cancels a task if the time of its loop no longer moves, and says what was going on."""
 
     def __init__(self, loop: VirtualLoop, task: asyncio.Task[Any] | None) -> None:
         self.found = ""
@@ -141,7 +141,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._now_s
 
     def pass_over(self, seconds: float) -> None:
-        """Let time pass though things could happen meanwhile: the machine was suspended."""
+        """Let time pass although things could happen meanwhile: the machine was suspended."""
         self._now_s += seconds
 
     def unfinished(self) -> list[str]:
@@ -181,7 +181,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     @contextmanager
     def watching_threads(self) -> Iterator[None]:
-        """Whatever is given to a thread pool, the loop's own or another, stops time until done."""
+        """Work given to a thread pool, the loop's own or another, stops time until it is done."""
 
         def submit(pool: ThreadPoolExecutor, work: Any, /, *args: Any, **more: Any) -> Future[Any]:
             promise, job = Future[Any](), object()
@@ -284,7 +284,7 @@ class _End(socket.socket):
     def expects(self) -> bool:
         """Whether something is on its way here, and would be read.
 
-        While the other end waits to write more, room for it is: an acknowledgement may be late.
+        While the other end waits to write more, the room for it counts as on its way: an acknowledgement may be late.
         """
         other = self._other
         if self._heard_end or not self._loop.reads(self.fileno()):

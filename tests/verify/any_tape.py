@@ -1,8 +1,8 @@
 """Random tapes of format 2, with everything that may stand on them, as a recorder would write them.
 
-Of two symbols the exchange's ids, levels and times are kept here; what arrives of them is dropped, doubled,
-delayed, wrong, or of an exchange that counts anew. The scenes go through the recorder's own function
-and files; whether these are right is for `verify` to say, which shares no rule with it.
+The exchange's ids, levels and times of two symbols are kept here; their messages are dropped, doubled, delayed, wrong,
+or from an exchange that restarts its ids. The scenes go through the recorder's own function and files; whether these
+are right is for `verify` to say, which shares no rule with the recorder.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _levels(side: dict[int, int]) -> list[tuple[float, float]]:
 
 
 class Script:
-    """A random tape from a seed. What happens often, and what never, is drawn anew for each."""
+    """A random tape from a seed. What happens often, and what never, is drawn for each tape."""
 
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)

@@ -2,7 +2,7 @@
 
 Two symbols, five segments of three recordings (the second was killed, the last one runs on), gaps of several reasons,
 an audit that passes and one that disproves, witnesses, a halt. `reseal` makes the manifests fit what
-was damaged, as a careful forger would: then only the content can tell.
+was damaged, as a careful forger would: then only the content can show it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Asking a page's server: by aiohttp's client, or with bytes of one's own."""
+"""Requests to a page's server: by aiohttp's client, or as raw bytes."""
 
 from __future__ import annotations
 

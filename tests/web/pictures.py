@@ -1,4 +1,4 @@
-"""The pictures of docs/page.md and docs/operations.md, taken in a real Chromium. `make pictures` takes them anew.
+"""The pictures of docs/page.md and docs/operations.md, taken in a real Chromium. `make pictures` takes them again.
 
 The live table of 20 symbols on a terminal; two minutes of 200 symbols of the built-in exchange with lost messages; four minutes of four symbols with an outage,
 recorded in virtual time; and a synthetic week.

@@ -1,8 +1,8 @@
-"""What every order book beside ours is made into: the same few words for the same named work.
+"""The form that every order book beside ours is given: the same few methods for the same named work.
 
-Each is driven without its network and its logging, by the innermost function of its own that takes
-an event and keeps the exchange's rules as that library keeps them. What a library does around that
-function is left out, in its favour; what it is, stands in `includes` and is printed.
+Each is driven without its network and its logging, through the innermost of its own functions that takes
+an event and keeps the exchange's rules as that library keeps them. Work that a library does around that function is
+left out, in its favour; `includes` says which work, and is printed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Peer(ABC):
 
     package: ClassVar[str]
     kind: ClassVar[str] = ""
-    """What distinguishes it from another of the same package."""
+    """What distinguishes it from another book of the same package."""
     includes: ClassVar[str]
     """Which functions of the library run for an event and for a snapshot, and what they leave out."""
     combined: ClassVar[bool] = False
@@ -36,7 +36,7 @@ class Peer(ABC):
     depth: ClassVar[int | None] = None
     """How many levels a side it keeps, if not all."""
     makes_rows: ClassVar[bool] = False
-    """Whether snapshots fall out of `apply`, so that `levels` costs nothing of its own."""
+    """Whether `apply` already makes snapshots, so that `levels` costs nothing more."""
 
     @abstractmethod
     def __init__(self, snapshot: bytes) -> None:
@@ -44,7 +44,7 @@ class Peer(ABC):
 
     @classmethod
     def asked(cls, snapshot: bytes, every: int) -> Peer:  # noqa: ARG003 - only ours plans ahead
-        """A warm book of which `levels` will be asked after every `every` events."""
+        """A warm book whose `levels` will be read after every `every` events."""
         return cls(snapshot)
 
     @abstractmethod
