@@ -9,29 +9,29 @@ MINUTES ?= 60
 SEGMENTS ?= 1000
 JOBS ?= 12
 BENCH ?= $(addprefix tests/bench/test_,core_costs.py scaling.py instructions.py loop.py throughput.py recovery.py segment_length.py sizes.py packing.py best_levels.py questions.py verify.py reader_costs.py)
-# What docs/performance.md shows, but for the other libraries' books.
+# What docs/performance.md shows, except for the other libraries' books.
 PERFORMANCE := $(addprefix tests/bench/test_,machine.py core_costs.py instructions.py scaling.py loop.py throughput.py recovery.py segment_length.py sizes.py packing.py best_levels.py questions.py)
 
 VENV := .venv
 BIN := $(VENV)/bin
-# What the recorder and the demo need, and on top of it what the tests and checks need.
+# The stamps of two installations: what the recorder and the demo need; and in addition what the tests and checks need.
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
-# The tools that load our exports need older versions of what the rest uses: a place of their own.
+# The tools that load our exports need older versions of shared packages, so they have an environment of their own.
 INTEROP := .venv-interop
-# So do the books that ours is measured beside, and the clients that follow our exchanges.
+# So do the books that ours is compared with, and the clients that follow our exchanges.
 PEERS := .venv-peers
 # So does the server that answers as S3 does.
 S3_SERVER := .venv-s3-server
-# And what compares the locks with the advisories.
+# So does the tool that compares the locks with the advisories.
 AUDIT := .venv-audit
 
-# The tests start `booktape` hundreds of times. Where this is set, each start compiles every module anew.
+# The tests start `booktape` hundreds of times. With this set, each start would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo record test test-system test-long test-branches check bucket clients interop page dist locks audit bench peers performance scale soak coverage proofs fuzz mutants docs pictures format lock clean
 
-demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
+demo: $(RUN)  ## record the built-in exchange for 20 s, then read, verify and draw the rows; needs no network once it is installed
 	$(BIN)/python examples/demo.py
 
 record: $(RUN)  ## record the real exchange: make record SYMBOLS="BTCUSDT ETHUSDT" EVERY=10
@@ -43,78 +43,78 @@ test: $(DEV)  ## every promise, in one process and in virtual time; minutes on t
 test-system: $(DEV)  ## the commands, with processes, signals, full disks, servers, a browser and real captures; some minutes more
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "system and not long and not bench"
 
-test-long: $(DEV)  ## killed at every step, floods, random worlds, installations; and four times the random examples
+test-long: $(DEV)  ## kills at every step, floods, random worlds, installations; and four times as many random examples
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "(long or hypothesis) and not bench" --hypothesis-profile=many
 
-test-branches: $(DEV)  ## make test, and which branches of the source it does not take; fails where they are too many
+test-branches: $(DEV)  ## make test, and list the branches of the source that it does not take; fails if there are too many
 	$(MAKE) test MEASURED="--cov --cov-report=term-missing:skip-covered"
 
-check: $(DEV)  ## format, lint, types, the house's import rules, the documents
+check: $(DEV)  ## format, lint, types, import rules and documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest tests/docs
 
-bucket: $(DEV) $(S3_SERVER)/.installed  ## segments in a bucket: a real S3 server on loopback, and its faults: make bucket SEGMENTS=100 JOBS=200
+bucket: $(DEV) $(S3_SERVER)/.installed  ## segments in a bucket of a real S3 server on loopback, with faults: make bucket SEGMENTS=100 JOBS=200
 	BOOKTAPE_BUCKET_SEGMENTS=$(SEGMENTS) BOOKTAPE_BUCKET_JOBS=$(JOBS) $(BIN)/python -m pytest -rs -m "not bench" tests/bucket
 
-clients: $(DEV) $(PEERS)/.installed  ## ccxt, cryptofeed, python-binance follow `simulate` and `replay` (to Python 3.13)
+clients: $(DEV) $(PEERS)/.installed  ## ccxt, cryptofeed and python-binance follow `simulate` and `replay` (up to Python 3.13)
 	BOOKTAPE_CLIENTS=1 $(BIN)/python -m pytest -rs tests/clients
 
-page: $(DEV)  ## the page in a real headless browser; as root it installs Chromium (Debian's packages) where there is none
+page: $(DEV)  ## the page in a real headless browser; as root, installs Debian's Chromium if there is none
 	@command -v chromium || if [ "$$(id -u)" = 0 ] && command -v apt-get; \
 	then timeout 300 apt-get update -q && timeout 300 apt-get install -q -y --no-install-recommends chromium chromium-driver \
 	    || echo "Chromium cannot be installed. These tests are skipped."; \
 	else echo "There is no Chromium: install Debian's chromium as root. These tests are skipped."; fi
 	$(BIN)/python -m pytest -rs -m "not bench" tests/web/test_page.py
 
-interop: $(INTEROP)/.installed  ## hftbacktest and nautilus_trader load our exports (to Python 3.13)
+interop: $(INTEROP)/.installed  ## hftbacktest and nautilus_trader load our exports (up to Python 3.13)
 	BOOKTAPE_INTEROP=1 $(INTEROP)/bin/python -m pytest -rs tests/export/test_interop.py tests/examples/test_backtest.py
 
-dist: $(RUN)  ## the wheel and the sdist, into dist/
+dist: $(RUN)  ## build the wheel and the sdist in dist/
 	$(BIN)/python -m hatchling build
 
-locks: $(DEV)  ## install each lock into a fresh environment with the oldest pip, and the wheel alone; needs the index, takes minutes
+locks: $(DEV)  ## install each lock into a fresh environment with the oldest pip, then the wheel alone; needs the index, takes minutes
 	BOOKTAPE_WHOLE_LOCKS=1 $(BIN)/python -m pytest -rs -m "not bench" tests/install
 
-# --strict: where the index serves no advisories, as many mirrors, nothing was compared, and that is a failure.
-audit: $(AUDIT)/.installed  ## compare each version of the locks with published advisories, which the index must serve
+# --strict: an index without advisories, like many mirrors, means that nothing was compared, which is a failure.
+audit: $(AUDIT)/.installed  ## compare the locked versions with published advisories, which the index must serve
 	failed=0; for lock in requirements/*.txt; do echo "$$lock"; \
 	    $(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r "$$lock" || failed=1; done; exit $$failed
 
-bench: $(DEV)  ## the costs on this machine, or some of them: make bench BENCH=tests/bench/test_throughput.py
+bench: $(DEV)  ## measure the costs on this machine, or some of them: make bench BENCH=tests/bench/test_throughput.py
 	$(BIN)/python -m pytest $(BENCH) -o addopts=--import-mode=importlib -s -m bench
 
-peers: $(PEERS)/.installed  ## our book beside those of other Python libraries (to Python 3.13)
+peers: $(PEERS)/.installed  ## compare our book with those of other Python libraries (up to Python 3.13)
 	$(PEERS)/bin/python -m pytest tests/bench/test_peers.py -o addopts=--import-mode=importlib -rs -s -m bench
 
-performance: $(DEV) $(PEERS)/.installed  ## measure all of docs/performance.md anew, and write it
+performance: $(DEV) $(PEERS)/.installed  ## measure everything in docs/performance.md again, and write it
 	BOOKTAPE_BENCH_WRITE=1 $(MAKE) bench BENCH="$(PERFORMANCE)"
 	BOOKTAPE_BENCH_WRITE=1 $(MAKE) peers
 
-scale: $(DEV)  ## a year of all symbols, computed from the real captures: writes docs/scale.md
+scale: $(DEV)  ## compute a year of all symbols from the real captures, into docs/scale.md
 	BOOKTAPE_BENCH_WRITE=1 $(BIN)/python -m pytest tests/bench/test_scale.py -o addopts=--import-mode=importlib -rs -s -m bench
 
-soak: $(DEV)  ## load and faults for a while: BOOKTAPE_SOAK_S=1800 make soak
+soak: $(DEV)  ## run under load and faults for a while: BOOKTAPE_SOAK_S=1800 make soak
 	$(BIN)/python -m pytest tests/bench/test_soak.py -o addopts=--import-mode=importlib -s -m bench
 
-proofs: $(DEV)  ## a fall by a tenth, an hour of witnesses, lies, 1,400 symbols: the figures of docs/proofs.md
+proofs: $(DEV)  ## measure the figures of docs/proofs.md: a fall by a tenth, an hour of witnesses, false messages, 1,400 symbols
 	$(BIN)/python -m pytest tests/bench/test_proofs.py -o addopts=--import-mode=importlib -s -m bench
 
 coverage: $(DEV)  ## measure what each fault costs, into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python tests/faults/losses.py
 
-fuzz: $(DEV)  ## hostile messages, tapes and archives for a while: make fuzz MINUTES=60
+fuzz: $(DEV)  ## try hostile messages, tapes and archives for a while: make fuzz MINUTES=60
 	$(BIN)/python tests/fuzz/run.py $(MINUTES)
 
-mutants: $(DEV)  ## change the core in small ways, one at a time: do its tests notice? Takes a while
+mutants: $(DEV)  ## change the core in small ways, one at a time, and list the changes that its tests miss; takes a while
 	PYTHONPATH=tests $(BIN)/python tests/mutants/run.py
 
-docs: $(DEV)  ## write the generated tables of docs/ anew
+docs: $(DEV)  ## regenerate the generated tables of docs/
 	$(BIN)/python tests/docs/generated.py
 
-pictures: $(DEV)  ## draw the pictures of docs/ anew
+pictures: $(DEV)  ## redraw the pictures of docs/
 	PYTHONPATH=tests $(BIN)/python tests/plot/pictures.py
 	PYTHONPATH=tests $(BIN)/python tests/web/pictures.py
 
@@ -122,9 +122,9 @@ format: $(DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The locks name versions and hashes, and no host. `pip install uv` first.
+# The locks name versions and hashes, and no host. Run `pip install uv` first.
 # A lock is complete, so it is installed without resolving (--no-deps): a pip of 2023 looks for the
-# newest version of whatever is asked for with an extra, and stops when there has been a release since.
+# newest version of any package that is required with an extra, and stops if there has been a release since.
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 	    pyproject.toml --group build --group demo -o requirements/run.txt
@@ -163,7 +163,7 @@ $(INTEROP)/.installed: requirements/interop.txt pyproject.toml
 	$(INTEROP)/bin/python -m pip check
 	touch $@
 
-# No booktape in it: the server runs beside the tests, as a process of its own.
+# This environment has no booktape: the server runs beside the tests, in its own process.
 $(S3_SERVER)/.installed: requirements/s3-server.txt
 	test -x $(S3_SERVER)/bin/python || $(PYTHON) -m venv $(S3_SERVER)
 	$(S3_SERVER)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/s3-server.txt

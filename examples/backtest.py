@@ -1,8 +1,8 @@
 """A backtest with hftbacktest on recorded data. `python examples/backtest.py data`.
 
-It buys when bids outweigh asks and sells when asks do: a first step, no advice. Without trades in the
-recording an order is filled when the opposite price reaches it; orders here take what is there.
-hftbacktest is no dependency of booktape: pip install hftbacktest (it needs Python below 3.14).
+It buys when bids outweigh asks and sells when asks outweigh bids: a starting point, not advice. Without trades in
+the recording an order is filled when the opposite price reaches it; the orders here take what is there.
+hftbacktest is not a dependency of booktape: pip install hftbacktest (it needs Python below 3.14).
 """
 
 # %%
@@ -46,13 +46,13 @@ asset = (
 )
 market = HashMapMarketDepthBacktest([asset])
 
-# %% Look once a second
+# %% Check the book once a second
 seconds = known = orders = 0
 while market.elapse(STEP_NS) == 0:
     seconds += 1
     market.clear_inactive_orders(0)
     depth = market.depth(0)
-    # Inside a gap there is no book: do nothing rather than trade on what it was.
+    # Inside a gap there is no book: do nothing rather than trade on an old one.
     if not depth.best_bid < depth.best_ask:
         continue
     known += 1
@@ -65,9 +65,9 @@ while market.elapse(STEP_NS) == 0:
         orders += 1
         market.submit_sell_order(0, orders, depth.best_bid, SIZE, GTC, LIMIT, False)
 
-# %% What came of it
+# %% The result
 state, last = market.state_values(0), rec.quotes(symbol).to_pandas().iloc[-1]
 equity = state.balance + state.position * (last["best_bid"] + last["best_ask"]) / 2
-print(f"{seconds} seconds, in {known} of them the book was known; {orders} orders")
+print(f"{seconds} seconds, the book was known in {known} of them; {orders} orders")
 print(f"position {state.position:.5f}, result {equity:.4f}")
 market.close()

@@ -1,4 +1,4 @@
-"""The main job, without a network: record the built-in exchange, read the rows back, prove and draw them.
+"""The main job, without a network: record the built-in exchange, read the rows back, verify and draw them.
 
 Three symbols for 20 seconds into demo-data/, a full snapshot after every 10 updates.
 """
@@ -25,13 +25,13 @@ QUERY = f"""
 
 
 def run(*arguments: str) -> None:
-    """Run a command line as a user would, and show it."""
+    """Print a command, and run it as a user would."""
     print(f"\n$ booktape {' '.join(arguments)}", flush=True)
     subprocess.run([*BOOKTAPE, *arguments], check=True)
 
 
 def main() -> None:
-    """Record, look at the archive, read the first rows, prove them all, draw a book."""
+    """Record, show the archive, read its rows, verify them all, draw a book."""
     shutil.rmtree(OUT, ignore_errors=True)
     run(*RECORD, "--exchange", "sim", "--out", str(OUT))
     run("info", str(OUT))
@@ -40,7 +40,7 @@ def main() -> None:
     print(duckdb.sql(QUERY))
     run("verify", str(OUT))
     run("plot", str(OUT), "heatmap", "--symbol", "BTCUSDT", "--file", str(PICTURE))
-    print(f"\nThe rows stand in {OUT}/snapshots, the raw messages in {OUT}/tape,")
+    print(f"\nThe rows are in {OUT}/snapshots, the raw messages in {OUT}/tape,")
     print(f"and a picture of the book over time in {PICTURE}.")
 
 

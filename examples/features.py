@@ -17,13 +17,13 @@ rec = booktape.open(sys.argv[1] if len(sys.argv) > 1 else "data")
 symbol = rec.symbols()[0]
 quotes = rec.quotes(symbol)
 
-# %% The row before, in the same epoch only: the first row of an epoch has none, and so no flow
+# %% The previous row, within the same epoch: the first row of an epoch has none, so it has no flow
 frame = quotes.to_pandas()
 before = frame.groupby("epoch").shift()
 
 
 def flow(side: str, rises: int) -> pd.Series[float]:
-    """What was added at the best price of one side since the row before; `rises` is 1 for bids."""
+    """What was added at the best price of one side since the previous row; `rises` is 1 for bids, -1 for asks."""
     price, size = frame[f"best_{side}"], frame[f"best_{side}_size"]
     old_price, old_size = before[f"best_{side}"], before[f"best_{side}_size"]
     better, worse = rises * (price - old_price) >= 0, rises * (price - old_price) <= 0
@@ -32,7 +32,7 @@ def flow(side: str, rises: int) -> pd.Series[float]:
 
 frame["ofi"] = flow("bid", 1) - flow("ask", -1)
 
-# %% One row a second. Seconds without a known book are there, and empty
+# %% One row a second. Seconds without a known book are present but empty
 second = frame["receive_time"].dt.floor("1s")
 flows = frame.groupby(second)["ofi"].sum(min_count=1)
 grid = quotes.resample("1s").to_pandas().set_index("time")
@@ -48,7 +48,7 @@ features = pd.DataFrame(
     }
 )
 
-# %% The label. Both seconds must lie in one epoch: a move across a gap is no prediction
+# %% The label. Both seconds must be in one epoch: a move across a gap cannot be predicted
 epoch = grid["epoch"]
 label = (mid.shift(-1) - mid).where(epoch.shift(-1) == epoch)
 

@@ -1,7 +1,7 @@
 """SQL over a long recording: one line reads a month, and no file is opened that is not needed.
 
-`python examples/month.py data`. Symbol and date stand in the folders' names; a filter on them leaves
-all other folders alone. Best prices are columns of their own; the levels are read only when they are asked for.
+`python examples/month.py data`. Symbol and date are in the folders' names; a filter on them skips all other
+folders. Best prices have their own columns; levels are read only when a query uses them.
 """
 
 # %%
@@ -19,7 +19,7 @@ duckdb.sql(f"""
     QUALIFY row_number() OVER (PARTITION BY symbol, epoch ORDER BY end_time NULLS LAST) = 1
 """)
 
-# %% Day by day and symbol by symbol, without a single level
+# %% Day by day and symbol by symbol, without reading any levels
 print(
     duckdb.sql("""
     SELECT symbol, date, count(*) AS rows, count(DISTINCT epoch) AS epochs,
@@ -28,7 +28,7 @@ print(
 """)
 )
 
-# %% What was lost each day. A gap over midnight counts on the day on which it began
+# %% What was lost each day. A gap that spans midnight counts for the day on which it began
 print(
     duckdb.sql("""
     SELECT symbol, CAST(start_time AS DATE) AS day, count(*) AS gaps,
@@ -53,7 +53,7 @@ first = duckdb.execute("SELECT symbol, min(date) FROM books GROUP BY ALL ORDER B
 one_day = "SELECT count(*), avg(best_ask - best_bid) FROM books WHERE symbol = ? AND date = ?"
 print(duckdb.execute(one_day, first).fetchall())
 
-# %% Realised volatility a day, from minute to minute, never across a gap
+# %% Realised volatility of each day, from minute to minute, never across a gap
 print(
     duckdb.sql("""
     WITH minutes AS (

@@ -1,4 +1,4 @@
-"""Open a recording, look at what is there, and draw it. `python examples/read_and_plot.py data`."""
+"""Open a recording, see what it holds, and draw it. `python examples/read_and_plot.py data`."""
 
 # %%
 from __future__ import annotations
@@ -15,7 +15,7 @@ symbol = rec.symbols()[0]
 for own in rec.coverage():
     print(own.symbol, f"{own.rows:,} rows,", f"{own.coverage:.2%} of {own.span_s:,.0f} s", own.gaps)
 
-# %% The last minute, row by row: a gap comes as an object of its own
+# %% The last minute in steps of 10 s; then every row in order, where a gap is an object of its own
 last = next(own.last for own in rec.coverage() if own.symbol == symbol)
 for item in rec.quotes(symbol).resample("10s").to_arrow().to_pylist()[-6:]:
     print(item["time"], item["best_bid"], item["best_ask"])
