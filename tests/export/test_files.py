@@ -19,7 +19,7 @@ from booktape.export.files import check_cell, file_name, gzip_file, new_file, st
 @pytest.mark.parametrize("symbol", ["=1+1", "+1", "-1", "@SUM", "A,B", 'A"B', "A\nB", "A B"])
 def test_a_symbol_that_would_be_more_than_a_cell_is_refused(symbol: str) -> None:
     """Or a formula: CSV has no way to say that it is neither."""
-    with pytest.raises(UsageError, match="cannot stand in a CSV file"):
+    with pytest.raises(UsageError, match="cannot be written to a CSV file"):
         check_cell(symbol)
 
 

@@ -50,7 +50,7 @@ def check_cell(symbol: str) -> None:
     with `=`, `+`, `-` or `@` for a formula. No exchange has such symbols, but a stranger's archive may.
     """
     if _NO_CELL.search(symbol):
-        raise UsageError(f"{symbol!r} cannot stand in a CSV file. Choose --format parquet.")
+        raise UsageError(f"{symbol!r} cannot be written to a CSV file. Choose --format parquet.")
 
 
 def stamp(local_us: int, epoch: int | None = None) -> str:
