@@ -71,7 +71,7 @@ def test_a_connection_that_falls_behind_is_named_once() -> None:
         named.append(market.find_stalled())
     # It is seen to be behind at the first of these looks.
     overdue = round(BEHIND_S / STALL_CHECK_S)
-    assert named[overdue] == [(B, "S0 is silent on it, and not elsewhere")]
+    assert named[overdue] == [(B, "S0 is silent on it, but not elsewhere")]
     assert [found for found in named if found] == [named[overdue]]
 
 

@@ -72,7 +72,7 @@ def test_what_is_no_trade_is_an_unknown_event(payload: bytes) -> None:
 
 def test_a_key_that_stands_twice_is_refused() -> None:
     """Which of the two counts is not known."""
-    with pytest.raises(MalformedFrame, match="stands twice"):
+    with pytest.raises(MalformedFrame, match="occurs twice"):
         decode_event(WRAPPED.replace(b'"M":true', b'"t":13'))
 
 

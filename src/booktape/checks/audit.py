@@ -1,8 +1,8 @@
 """Compares the book with a later REST snapshot, in depth, and moves the horizon.
 
-Both are carried to the same update id: the book by the events that it receives anyway, the answer by the
-events that were applied since the request was sent. Then every level that both must know is compared.
-Levels that only the answer knows are added to the book, and its horizon moves there.
+Both are carried forward to the same update id: the book by the events that it receives anyway, the answer by
+the events that were applied since the request was sent. Then every level that both must know is compared.
+Levels that only the answer has are added to the book, and its horizon moves out to them.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ class Audit:
         return self._answer.limit if self._answer else 0
 
     def on_applied(self, event: DepthEvent) -> bool:
-        """Remember an applied event. False: there are too many."""
+        """Remember an applied event. Returns False if there are too many."""
         self._kept.append(event)
         return len(self._kept) <= KEPT_MAX
 
     def on_answer(self, answer: DepthSnapshot) -> bool:
-        """The answer has come. False: it is older than the events kept, so it cannot be compared."""
+        """The answer has come. Returns False if it is older than the events kept: it cannot be compared."""
         self._answer = answer
         return answer.last_id >= self._since_id
 
     def book_of_answer(self, update_id: int) -> OrderBook | None:
-        """The answer carried to the book's `update_id`; None while it is ahead of the book.
+        """The answer carried forward to the book's `update_id`; None while it is ahead of the book.
 
         An event that contains the answer's id is applied whole: sizes are absolute.
         """
@@ -60,9 +60,9 @@ class Audit:
 
 
 class _Side(NamedTuple):
-    """One side, best first. `away` holds its prices with a sign that makes them grow away from the best one.
+    """One side, best first. `away` holds its prices, with a sign that makes them grow away from the best one.
 
-    `horizon` has the same sign, and is infinite where the whole side is known.
+    `horizon` has the same sign, and is infinite if the whole side is known.
     """
 
     name: str
@@ -80,7 +80,7 @@ class _Side(NamedTuple):
 
 
 def compare(update_id: int, book: OrderBook, witness: OrderBook) -> Comparison:
-    """Compare every level that both must know, or that one has where the other must know it.
+    """Compare every level that both must know, and every level that one has where the other must know it.
 
     Inside both horizons these are all levels of either. Beyond the book's horizon, but inside that of the
     witness, they are the levels that the book has.
@@ -96,7 +96,7 @@ def compare(update_id: int, book: OrderBook, witness: OrderBook) -> Comparison:
 
 
 def learn(book: OrderBook, witness: OrderBook) -> None:
-    """Add to the book the levels that only the witness knows, and move the book's horizon."""
+    """Add to the book the levels that only the witness has, and move the book's horizon."""
     sides = (book.bids, book.asks)
     for side, mine, theirs in zip(sides, _sides(book), _sides(witness), strict=True):
         new = (theirs.away > mine.horizon) & (theirs.away <= theirs.horizon)

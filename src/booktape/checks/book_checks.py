@@ -1,17 +1,17 @@
-"""All checks of one symbol's live book: is it right, is it current, is it deep enough.
+"""All checks of one symbol's live book: whether it is right, current and deep enough.
 
 A snapshot for an audit is requested when
 - the last answer was cut off before `depth` levels: more levels are requested at once, all of `depth`
-  where levels are dense;
+  if the levels are dense;
 - a side is narrow: fewer than half of `depth` levels are left inside its horizon, so the best price has
   moved half-way to where the book is not known (checked every `NARROW_CHECK_EVENTS` events);
-- `audit_s` have passed since the last one, each symbol at its own moment of that period (checked at
-  every tick, however quiet the book is);
+- `audit_s` seconds have passed since the last audit; each symbol has its own moment in that period
+  (checked at every tick, however quiet the book is);
 - a witness differs.
 
-The last three are at least `SPACING_NS` apart. Each requests as many levels as the book has, so that
-the audit of a small book costs little. When a pulse differs, a few levels are requested at once: their
-update id shows whether the book is behind.
+Requests for the last three reasons are at least `SPACING_NS` apart. Each asks for as many levels as the
+book has, so that the audit of a small book costs little. When a pulse differs, a few levels are requested
+at once: their update id shows whether the book is behind.
 
 A check that passes is evidence that the book is current. An update id ahead of the book must be followed
 by the events that lead there. `freshness` explains both.
@@ -58,18 +58,18 @@ NEVER_NS: Final = 2**63 - 1
 
 LEVELS_MAX: Final = 1_000_000
 """Levels of one book, both sides together: the fullest real ones have some 20,000. A level takes 16 bytes, and
-about 110 until it is sorted in. So a book that the exchange makes grow takes some 110 MB at most."""
+about 110 until it is sorted in. So a book that the exchange lets grow without end takes some 110 MB at most."""
 
 DOUBT_LIMIT: Final = 100
 """Levels requested when a pulse differs: the cheapest request, since only the update id counts."""
 
 LOW_MAX: Final = 3
 """After this number of answers in a row with ids below the book's, and no event between them, the exchange
-counts from lower ids again. A single old answer may come from a cache."""
+is taken to count from lower ids again. A single old answer may come from a cache."""
 
 
 class BookChecks:
-    """The checks of one symbol, and the audit that may be under way."""
+    """The checks of one symbol, and its audit if one is under way."""
 
     def __init__(self, sync: SymbolSync, audit_s: float, depth: int, pulse_s: float = 0.0) -> None:
         self.due_ns = NEVER_NS
@@ -95,7 +95,7 @@ class BookChecks:
     # ── what happens to the book ────────────────────────────────────────────────────────────
 
     def on_synced(self, received_ns: int) -> list[CheckOutput]:
-        """A new epoch begins: the first audit is due at the symbol's own moment of the period."""
+        """A new epoch begins: the first audit is due at the symbol's own moment in the period."""
         self._tries = self._room = 0
         if not self._audit_ns:
             return []
@@ -104,7 +104,7 @@ class BookChecks:
         return self._deepen(self._sync.snapshot_limit, received_ns)
 
     def on_lost(self) -> None:
-        """The book is no longer known: messages and answers that wait to be compared are dropped."""
+        """The book is no longer known: messages and answers that are waiting to be compared are dropped."""
         self._audit = None
         self._low_answers = 0
         self._depth20.reset()
@@ -117,12 +117,12 @@ class BookChecks:
         self._book_ticker.reset()
 
     def close(self) -> list[Check]:
-        """The segment ends. The next one can be read alone, so nothing is carried over."""
+        """The segment ends. The next one must be readable on its own, so nothing is carried over."""
         self.on_lost()
         return [check for summary in self._summaries.values() for check in summary.close()]
 
     def on_applied(self, event: DepthEvent, received_ns: int) -> list[CheckOutput]:
-        """The book has changed by one event. Called for every event, so a check that waits for none costs nothing."""
+        """One event has changed the book. Called for every event, so a check that waits for none costs nothing."""
         self._room -= len(event.bids) + len(event.asks)
         if self._room < 0 and self._is_too_large():
             return [BookTooLarge()]
@@ -161,8 +161,8 @@ class BookChecks:
         if now_ns >= self.due_ns:
             out += self._request_if_spaced(now_ns)
         elif self.freshness.is_ageing and not self._audit and self._is_spaced(now_ns):
-            # Where there is no pulse (not every exchange has one) a few levels prove as much: if they have
-            # the book's own id and are equal, the whole book is current.
+            # Without a pulse (not every exchange has one) a few levels prove as much: if they have the book's
+            # own id and are equal, the whole book is current.
             out.append(self._request(now_ns, DOUBT_LIMIT))
         return out
 
@@ -185,7 +185,7 @@ class BookChecks:
     def on_answer(
         self, answer: DepthSnapshot | UnreadableAnswer, received_ns: int
     ) -> list[CheckOutput]:
-        """A snapshot of a book that is known. Without a request in this segment it is not compared."""
+        """A snapshot of a known book. It is not compared unless it was requested in this segment."""
         if self._audit and isinstance(answer, DepthSnapshot):
             if self._audit.on_answer(answer):
                 self._low_answers = 0
@@ -201,13 +201,13 @@ class BookChecks:
         return [self._request(received_ns)]
 
     def on_pulse(self, asked_ns: int, best: BestLevels) -> None:
-        """An answer shows the best levels of a book that is known."""
+        """An answer shows the best levels of a known book."""
         self._pulse.on_answer(asked_ns, best, self._sync)
 
     def on_witness(
         self, message: WitnessMessage, connection: int, received_ns: int
     ) -> list[CheckOutput]:
-        """Another stream shows the best levels of a book that is known."""
+        """Another stream shows the best levels of a known book."""
         if isinstance(message, TopLevels):
             return self._on_depth20(message, received_ns)
         return self._on_book_ticker(message, connection, received_ns)
@@ -238,7 +238,7 @@ class BookChecks:
             self._prove(received_ns)
 
     def _prove(self, at_ns: int) -> None:
-        """What shows the book agreed with it. On tapes of format 1 a gap begins at the last event all the same."""
+        """A check found the book right at this moment. On tapes of format 1 a gap still begins at the last event."""
         if self._sync.tape_format != 1:
             self._sync.note_proof(at_ns)
 
@@ -249,7 +249,7 @@ class BookChecks:
         return out
 
     def _conclude(self, received_ns: int) -> list[CheckOutput]:
-        """Compare book and answer, once the book has reached the answer's update id."""
+        """Compare the book and the answer, once the book has reached the answer's update id."""
         book, update_id = self._sync.book, self._sync.update_id
         audit = self._audit
         witness = audit.book_of_answer(update_id) if audit else None
@@ -270,9 +270,9 @@ class BookChecks:
     # ── when to request a snapshot ──────────────────────────────────────────────────────────
 
     def _is_reset(self) -> bool:
-        """One more answer has an id below the book's. Whether the exchange counts from lower ids again.
+        """Another answer has an id below the book's: whether the exchange counts from lower ids again.
 
-        While events still arrive, the answers are old.
+        While events still arrive, it does not: the answers are old.
         """
         if self._sync.tape_format == 1:
             return False
@@ -282,13 +282,13 @@ class BookChecks:
         return self._low_answers >= LOW_MAX
 
     def _is_due(self, received_ns: int) -> bool:
-        """Whether an audit is due at an event. The period ends at a tick, or here where there are none (format 1)."""
+        """Whether an audit is due at this event. The period ends at a tick, or here if there are none (format 1)."""
         if self._sync.tape_format == 1 and received_ns >= self.due_ns:
             return True
         return self._sync.updates % NARROW_CHECK_EVENTS == 0 and self._is_narrow(self._sync.book)
 
     def _is_too_large(self) -> bool:
-        """Counting sorts the book, so it is done only once that many levels have come."""
+        """Whether it has more than LEVELS_MAX levels. Counting sorts the book, so call it once `_room` is used up."""
         self._room = LEVELS_MAX - self._sync.book.count()
         return self._room < 0
 
@@ -308,7 +308,7 @@ class BookChecks:
         return now_ns >= self.asked_ns + SPACING_NS
 
     def _deepen(self, limit: int, received_ns: int) -> list[CheckOutput]:
-        """After an answer of `limit` levels: request more, unless these were all levels or all that are wanted."""
+        """After an answer of `limit` levels, request more, unless these were all levels or all that are wanted."""
         book = self._sync.book
         if limit >= self._depth or not self._is_narrow(book):
             return []
@@ -328,7 +328,7 @@ class BookChecks:
 
 
 def _span_bps(book: OrderBook, levels: int) -> float:
-    """How far the best `levels` of the denser side reach, in basis points; infinite where neither has as many."""
+    """How far the best `levels` of the denser side reach, in basis points; infinite if neither side has as many."""
     prices = (side.best_first()[0] for side in (book.bids, book.asks))
     spans = (abs(own[levels - 1] / own[0] - 1) for own in prices if len(own) >= levels)
     return float(min(spans, default=math.inf)) * 10_000

@@ -1,8 +1,8 @@
 """Compares the book with `@bookTicker`: the best level of each side (the touch) after every event.
 
 A ticker comes for each change of the touch, with the id of that change, which may lie inside an
-event. So after an event that ends with id u the touch must equal that of the ticker with the greatest
-id up to u. Which ticker that is, is certain once a ticker with a later id has come.
+event. So after an event that ends with id u, the touch must equal that of the ticker with the greatest
+id up to u. It is certain which ticker that is once a ticker with a later id has come.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from booktape.core.events import Level
 from booktape.core.sync import SymbolSync
 
 WAITING_MAX: Final = 1_000
-"""Tickers, and touches, of one symbol that may wait."""
+"""How many tickers, and how many touches, of one symbol may wait."""
 
 
 class Touch(NamedTuple):
-    """The best levels after one event, each as a side of one level or none."""
+    """The best levels after one event, each as a side with one level or none."""
 
     update_id: int
     bid: KnownSide
@@ -32,7 +32,7 @@ class BookTickerCheck:
     """The tickers of one symbol, and the touches that could not be compared yet.
 
     Only the tickers of one connection are used, the first that delivers any: no ticker is missing between
-    two of them. Between tickers of two connections another one may still be on its way.
+    two of them. Between tickers of different connections, another may still be on its way.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class BookTickerCheck:
         self._touches.clear()
 
     def on_ticker(self, ticker: BookTicker, connection: int) -> list[Comparison]:
-        """One more ticker. One of another connection, or with an old id, is not used."""
+        """Another ticker. It is not used if it is of another connection or has an old id."""
         if not self.tickers:
             self._connection = connection
         elif connection != self._connection or ticker.update_id <= self.tickers[-1].update_id:
@@ -55,14 +55,14 @@ class BookTickerCheck:
         return self._compare_settled()
 
     def on_applied(self, sync: SymbolSync) -> list[Comparison]:
-        """The book has changed by one event. Without any ticker there is nothing to compare with."""
+        """One event has changed the book. Without any ticker there is nothing to compare with."""
         if not self.tickers:
             return []
         self._touches.append(touch_of(sync))
         return self._compare_settled()
 
     def confirms(self, ticker: BookTicker, sync: SymbolSync) -> bool:
-        """Whether it shows the book's touch as of the book's own id: evidence, from any connection."""
+        """Whether the ticker shows the book's touch as of the book's own id: evidence, from any connection."""
         if ticker.update_id != sync.update_id:
             return False
         return not compare_touch(touch_of(sync), ticker.bid, ticker.ask).differences
@@ -81,7 +81,7 @@ class BookTickerCheck:
 
 
 def touch_of(sync: SymbolSync) -> Touch:
-    """The touch of a book that is known."""
+    """The touch of a known book."""
     book = sync.book
     bid = _best_if_known("bid", book.bids, book.bid_horizon)
     ask = _best_if_known("ask", book.asks, book.ask_horizon)

@@ -29,22 +29,22 @@ class KnownSide(NamedTuple):
     horizon: float | None
 
     def knows_price(self, price: float) -> bool:
-        """Whether a level of this price would be known here."""
+        """Whether a level at this price would be known here."""
         if self.horizon is None:
             return True
         return price >= self.horizon if self.name == "bid" else price <= self.horizon
 
     def known_of(self, levels: Iterable[Level]) -> Levels:
-        """Those of these levels that would be known here."""
+        """The ones among these levels that would be known here."""
         return {price: size for price, size in levels if self.knows_price(price)}
 
     def knows_all_of_its_levels(self) -> bool:
-        """Whether all its own levels would be known here; they are best first."""
+        """Whether all levels of this side lie inside its own horizon; they are best first."""
         return not self.levels or self.knows_price(self.levels[-1][0])
 
 
 def known_sides(book: OrderBook, most: int) -> tuple[KnownSide, KnownSide]:
-    """The `most` best levels of each side, or all where there are fewer."""
+    """The `most` best levels of each side, or all if there are fewer."""
     return (
         KnownSide("bid", book.bids.levels(most), book.bid_horizon),
         KnownSide("ask", book.asks.levels(most), book.ask_horizon),

@@ -1,8 +1,8 @@
 """Finds connections that fall silent after they were busy.
 
-One symbol may be quiet for minutes; a connection that carries many symbols is not. One that delivered
-messages before each of `BUSY_TICKS` ticks in a row, and then none for `SILENT_NS`, is taken for dead. It is
-replaced, which costs nothing where that was wrong, and no event waits any longer for it.
+One symbol may be quiet for minutes; a connection that carries many symbols is not. A connection that
+delivered messages before each of `BUSY_TICKS` ticks in a row, and then none for `SILENT_NS`, is presumed
+dead. It is replaced, which costs nothing if that was wrong, and no event waits for it any longer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _ConnectionLoad:
         self._idle_ns = 0
 
     def on_tick(self, passed_ns: int) -> bool:
-        """Whether it falls silent now."""
+        """Whether the connection falls silent now."""
         if self.had_message:
             self._streak = 1 if self._idle_ns else self._streak + 1
             self.had_message, self._idle_ns = False, 0
@@ -54,7 +54,7 @@ class ConnectionLoads:
         self.silent.discard(connection)
 
     def on_message(self, connection: int) -> bool:
-        """It delivered a message. Whether it was silent until now."""
+        """The connection delivered a message. Returns whether it was silent until now."""
         load = self._loads.get(connection)
         if load:
             load.had_message = True
@@ -70,6 +70,6 @@ class ConnectionLoads:
         return fallen
 
     def begin_segment(self) -> None:
-        """Count anew: the next segment can be read alone."""
+        """Start counting again: the next segment must be readable on its own."""
         self._loads = {connection: _ConnectionLoad() for connection in self._loads}
         self.silent.clear()

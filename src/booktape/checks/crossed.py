@@ -1,8 +1,8 @@
 """Notes a book whose best bid is not below its best ask.
 
-On an exchange that matches orders both would have traded, so such a book is wrong or in transition. It is stored
-as the exchange sent it: nothing here could say which side is wrong. Each such row has a row of `checks`, so that
-users find it without reading levels. Between rows the book is looked at when an audit shows that it is the
+On an exchange that matches orders the two would have traded, so such a book is wrong or in transition. It is stored
+as the exchange sent it: nothing here could say which side is wrong. Each such row has a row in `checks`, so that
+users find it without reading levels. Between rows, the book is examined when an audit shows that it equals the
 exchange's; an event alone costs nothing.
 """
 
@@ -17,9 +17,9 @@ BOOK: Final = "book"
 
 
 def crossed(sync: SymbolSync, at_ns: int) -> list[Check]:
-    """A check of the two best levels where they cross, as of `at_ns`; else none.
+    """A check of the two best levels if they cross, as of `at_ns`; otherwise none.
 
-    Recorders of format 1 did not look.
+    Recorders of format 1 made no such check.
     """
     bid, ask = sync.book.bids.best(), sync.book.asks.best()
     if not bid or not ask or bid[0] < ask[0] or sync.tape_format == 1:

@@ -1,7 +1,7 @@
 """Compares the book with `@depth20`: the best 20 levels of each side as of the same id.
 
 Its `lastUpdateId` is the last id of some depth event, and its levels are the top of the book after that
-event. The message mostly comes just before the event, so it waits for it.
+event. The message usually arrives just before that event, so it waits.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from booktape.core.checks import Difference, TopLevels
 from booktape.core.sync import SymbolSync
 
 WAITING_MAX: Final = 100
-"""Messages of one symbol that may wait for their event."""
+"""How many messages of one symbol may wait for their event."""
 
 LEVELS: Final = 20
-"""Levels a side in each message; fewer only where the side has no more."""
+"""Levels a side in each message; fewer only if the side has no more."""
 
 
 class Depth20Check:
@@ -34,11 +34,11 @@ class Depth20Check:
         self._newest_id = self._agreed_id = -1
 
     def confirms(self, top: TopLevels, sync: SymbolSync) -> bool:
-        """Whether it has the book's own id, and a message of that id was compared and agreed."""
+        """Whether this message has the book's own id, and a message with that id was compared and agreed."""
         return top.last_id == sync.update_id == self._agreed_id
 
     def on_levels(self, top: TopLevels, sync: SymbolSync) -> Comparison | None:
-        """One more message. A copy, or one of an older state of the book, is not compared."""
+        """Another message. It is not compared if it is a copy, or shows an older state of the book."""
         if top.last_id < sync.update_id or top.last_id <= self._newest_id:
             return None
         self._newest_id = top.last_id
@@ -48,7 +48,7 @@ class Depth20Check:
         return None
 
     def on_applied(self, sync: SymbolSync) -> Comparison | None:
-        """The book has changed by one event."""
+        """One event has changed the book."""
         while self.waiting and self.waiting[0].last_id <= sync.update_id:
             top = self.waiting.popleft()
             if top.last_id == sync.update_id:
@@ -62,7 +62,7 @@ class Depth20Check:
         sides = known_sides(sync.book, self._levels)
         for side, shown in zip(sides, (top.bids, top.asks), strict=True):
             if shown == side.levels and side.knows_all_of_its_levels():
-                levels += len(shown)  # nearly always so
+                levels += len(shown)  # the usual case
                 continue
             mine, theirs = side.known_of(side.levels), side.known_of(shown)
             levels += len(mine.keys() | theirs.keys())

@@ -1,20 +1,20 @@
 """Whether something still proves a book current: the theory of evidence.
 
 **Why.** What arrives can be checked; what does not arrive cannot. A subscription can be dead while its
-connection answers every ping. So the absence of events does not prove that nothing changed, and a book is
-called known only while its last evidence is younger than a bound.
+connection answers every ping. So the absence of events does not prove that nothing changed, and a book
+counts as known only while its last evidence is younger than a bound.
 
-**Evidence** shows that the book was the exchange's at some moment:
+**Evidence** shows that the book equalled the exchange's at some moment:
 
     an event was applied                                                   the event's stamp
     `@depth20` or `@bookTicker` has the book's update id and its levels    the message's stamp
     an audit's answer, carried to the book's update id, has its levels     when the request was sent
     the pulse shows the best levels of a book that was quiet               when the request was sent
 
-An answer is dated by its request: the exchange may have made it at any moment after that. A witness message
-carries no time of its own, so one that waited in the socket proves nothing about the moment at which it
-was read (`UsualLag.messages_waited`). An event does carry a time. If it came late, it counts from the
-moment at which it was due (`SymbolSync`, core/lag.py).
+An answer is dated by its request, because the exchange may have made it at any moment after that. A witness
+message carries no time of its own, so one that waited in the socket proves nothing about the moment at which
+it was read (`UsualLag.messages_waited`). An event does carry a time. If it came late, the moment at which it
+was due counts (`SymbolSync`, core/lag.py).
 
 **Every gap begins at the last evidence**, whatever ended the epoch: lost ids, a lost connection, a failed
 check, silence, a break, the end of the recording.
@@ -22,20 +22,20 @@ check, silence, a break, the end of the recording.
 **Two clocks** run for each live book. Both count tape time.
 
 - The *age* counts since the last evidence. When it exceeds its bound, the stream is silent. The bound is
-  `PULSES` periods of the pulse; without a pulse, `AUDITS` periods of the audit; without either there is
-  none, and silence is believed. From `AGEING` of the bound on, the book is requested by itself.
+  `PULSES` periods of the pulse; without a pulse, `AUDITS` periods of the audit; without either there is no
+  bound, and silence is believed. From `AGEING` of the bound on, the book is requested individually.
 - The *ahead* clock runs while the exchange has shown an update id above the book's. The event that leads to
   that id comes within 0.1 s. If it has not come after `AHEAD_NS`, the stream is silent. When the book has
   reached the first such id, the newest one takes its place and the clock starts at 0 again. So a busy book,
   of which a witness is always a little ahead, is never called silent. While an event of the symbol waits
-  in the arbiter, this clock stands at its start: the arbiter's own `HOLD_NS` decides there.
+  in the arbiter, this clock is held at its start: there the arbiter's own `HOLD_NS` decides.
 
 **Tape time** is the sum of the ticks, each at most 2 s (reconstruct.py). While this process stood still it
-could not see what arrived, so it cannot call that time silent. Setting our clock back moves the moments and
-is no evidence: the age goes on.
+could not see what arrived, so it cannot call that time silent. Setting our clock back moves the moments but
+is not evidence: the age keeps growing.
 
-**A segment can be read alone.** A checkpoint holds the age, so the next segment goes on counting. Ids ahead
-of the book are forgotten at the end of a segment and when the book is lost.
+**A segment can be read on its own.** A checkpoint holds the age, so the next segment continues counting. Ids
+ahead of the book are forgotten at the end of a segment and when the book is lost.
 
 docs/proofs.md, "Now: evidence", has the resulting bounds in seconds, and the weaknesses.
 """
@@ -47,16 +47,16 @@ from typing import Final
 from booktape.core.sync import SymbolSync
 
 AHEAD_NS: Final = 3 * 10**9
-"""How long the event may take that leads to an update id that the exchange has shown."""
+"""How long after the exchange has shown an update id the event that leads to it may take."""
 
 PULSES: Final = 5
-"""Periods of the pulse without evidence. Five of 30 s are longer than the exchange's shortest ban (2 min)."""
+"""Pulse periods without evidence. Five of 30 s are longer than the exchange's shortest ban (2 min)."""
 
 AUDITS: Final = 2
-"""Periods of the audit without evidence, where there is no pulse."""
+"""Audit periods without evidence, if there is no pulse."""
 
 AGEING: Final = 3 / 5
-"""From this part of its bound on, a book is requested by itself: the exchange may have no pulse."""
+"""From this fraction of its bound on, a book is requested individually: the exchange may have no pulse."""
 
 
 def bound_ns(pulse_s: float, audit_s: float) -> int | None:
@@ -80,16 +80,16 @@ class Freshness:
 
     @property
     def age_ns(self) -> int:
-        """Tape time since the tick that followed the last evidence; 0 where there is newer evidence."""
+        """Tape time since the tick that followed the last evidence; 0 if newer evidence has come since."""
         return self._age_ns if self._evidence == self._newest_evidence() else 0
 
     @property
     def is_ageing(self) -> bool:
-        """Whether the last evidence is so old that the book should be requested by itself."""
+        """Whether the last evidence is so old that the book should be requested individually."""
         return self._bound_ns is not None and self.age_ns > AGEING * self._bound_ns
 
     def begin_segment(self, age_ns: int) -> None:
-        """Continue from the age in a checkpoint; 0: count from the next tick."""
+        """Continue from the age in a checkpoint; if that is 0, count from the next tick."""
         self.reset()
         self._evidence, self._age_ns = (self._newest_evidence() if age_ns else None), age_ns
 
@@ -99,7 +99,7 @@ class Freshness:
         self._newest_id = 0
 
     def step_clock(self, step_ns: int) -> None:
-        """Our clock was set back. The moment of the last evidence moves with it, which is no new evidence."""
+        """Our clock was set back. The moment of the last evidence moves with it, which is not new evidence."""
         if self._evidence and self._evidence[2]:
             epoch, update_id, proved_ns = self._evidence
             self._evidence = epoch, update_id, proved_ns + step_ns

@@ -1,7 +1,7 @@
 """Compares the book with the pulse: the best level of each side, from one answer for all symbols.
 
-The answer names no update id. So only a book that was quiet is compared: it had no event since well before
-the request was sent, and has none until well after the answer. Then the answer must show the book as it is.
+The answer names no update id. So only a quiet book is compared: one that has no event from well before the
+request was sent until well after the answer. Then the answer must show the book as it is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ QUIET_NS: Final = 10**9
 """How long before the request a book must have been quiet: an event takes 0.1 s to reach us."""
 
 TICKS: Final = 2
-"""The answer is compared at this tick after it, if no event has come."""
+"""The answer is compared this number of ticks after it came, if no event has come since."""
 
 
 class _Waiting(NamedTuple):
@@ -46,7 +46,7 @@ class PulseCheck:
             self._waiting, self._ticks = _Waiting(asked_ns, best, sync.epoch, sync.update_id), 0
 
     def on_tick(self, sync: SymbolSync, *, waits: bool) -> tuple[int, Comparison] | None:
-        """The comparison, with the moment that it proves. None while it waits, or if an event came.
+        """The comparison, and the moment that it proves. None while the answer waits, or if an event came.
 
         `waits`: an event waits in the arbiter, so the symbol is not quiet.
         """

@@ -1,16 +1,15 @@
-"""Finds connections that lack, on some symbol, what another connection delivers.
+"""Finds connections that lack, on some symbol, events that another connection delivers.
 
-A connection can answer every ping while one of its subscriptions is dead. It is behind on a symbol when for
-`BEHIND_S` it has not delivered an event that another connection had delivered before. A quiet market causes
-no alarm: without a new event nothing is missing. The comparison reads steady time and only what the
-arbiter knows, so it is not part of the pure function, and nothing of it is on the tape.
+A connection can answer every ping while one of its subscriptions is dead. It is behind on a symbol when, for
+`BEHIND_S`, it has not delivered an event that another connection had already delivered. A quiet market causes
+no alarm: without a new event nothing is missing. The comparison reads steady time, and of the rest only what
+the arbiter knows. So it is not part of the pure function, and nothing of it is on the tape.
 
-What *no* connection delivers is not looked for here. `freshness` does that, and it has evidence: what a
-witness, the pulse or an audit shows. Comparing a symbol with its own past activity has no evidence. It
-cannot tell a market that falls asleep from a stream that died, and it replaced sound connections in
-quiet markets. Known weakness: with `--pulse 0 --audit 0` and without witness, a symbol that falls silent
-on all its connections is not noticed, unless a connection has no other traffic either
-(`connection_load`).
+Events that *no* connection delivers are not looked for here. `freshness` does that, and it has evidence: what
+a witness, the pulse or an audit shows. Comparing a symbol with its own past activity has no evidence. Such a
+comparison cannot tell a market that falls asleep from a stream that died, and it replaced sound connections
+in quiet markets. Known weakness: with `--pulse 0 --audit 0` and without a witness, a symbol that falls silent
+on all its connections is not noticed, unless a connection has no other traffic either (`connection_load`).
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ STALL_CHECK_S: Final = 2.0
 """How often the feeds are compared."""
 
 BEHIND_S: Final = 10.0
-"""How long a connection may lack what another one has delivered."""
+"""How long a connection may lack what another has delivered."""
 
 
 @dataclass(slots=True)
@@ -61,8 +60,8 @@ class StallDetector:
             del marks[connection]
         stalled = []
         for connection in feed.last_by_connection:
-            # A new connection need not deliver events released before it joined.
+            # A new connection need not deliver events that were released before it joined.
             mark = marks.setdefault(connection, _Behind(released_id, released_id, now_s))
             if mark.is_overdue(feed, connection, now_s):
-                stalled.append((connection, f"{symbol} is silent on it, and not elsewhere"))
+                stalled.append((connection, f"{symbol} is silent on it, but not elsewhere"))
         return stalled

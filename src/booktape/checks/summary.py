@@ -1,4 +1,4 @@
-"""Comparisons as rows of `checks`: one row for each failure, one a minute for all that passed."""
+"""Comparisons as rows of `checks`: one row for each failure, and one per minute for all that passed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CheckSummary:
     _comparisons: int = 0
 
     def add(self, found: Comparison, received_ns: int) -> tuple[Check, ...]:
-        """One more comparison. Returns the rows that are complete now, nearly always none."""
+        """Add a comparison. Returns the rows that are now complete, nearly always none."""
         same_minute = self._received_ns // _MINUTE_NS == received_ns // _MINUTE_NS
         complete = () if same_minute else self.close()
         if found.differences:

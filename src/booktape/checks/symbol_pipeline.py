@@ -1,6 +1,6 @@
 """One symbol's pipeline: its state machine, and the checks of every state of its book.
 
-An applied event is checked before a row is made. A check that fails drops the book: then there is no row.
+An applied event is checked before a row is made. A failed check drops the book, and then there is no row.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from booktape.core.tape_records import Checkpoint
 from booktape.wire.witness import WitnessMessage
 
 _LIVE: Final = State.LIVE
-"""A module constant: to look up a member of the enum costs more than the rest of `_is_live`."""
+"""A module constant, because looking up a member of the enum costs more than the rest of `_is_live`."""
 
 PipelineOutput: TypeAlias = (
     BookRow | GapInterval | Check | BookLost | BookSynced | FetchSnapshot | ForgetFeedIds
@@ -40,10 +40,10 @@ PipelineOutput: TypeAlias = (
 
 
 def is_row_due(updates: int, every: int) -> bool:
-    """Whether a row is due after `updates` events of an epoch, at one row every `every` events.
+    """Whether a row is due after `updates` events of an epoch, with one row every `every` events.
 
-    The first row of an epoch is the snapshot itself (`updates` is 0). The count is all that this needs, so
-    rows stay exactly `every` events apart across segments and recoveries.
+    The first row of an epoch is the snapshot itself (`updates` is 0). Only the count decides, so rows stay
+    exactly `every` events apart across segments and recoveries.
     """
     return updates % every == 0
 
@@ -51,7 +51,7 @@ def is_row_due(updates: int, every: int) -> bool:
 class SymbolPipeline:
     """`handle` takes the inputs of the state machine; other methods take what the book is compared with.
 
-    Each returns what follows, in order: nearly always nothing.
+    Each method returns what follows, in order: nearly always nothing.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class SymbolPipeline:
         self.checks.freshness.begin_segment(saved.evidence_age_ns)
 
     def begin_segment(self) -> None:
-        """Forget what a checkpoint does not hold: the next segment can be read alone."""
+        """Forget what a checkpoint does not hold: the next segment must be readable on its own."""
         age_ns = self._evidence_age_ns()
         self.sync.begin_segment()
         self.checks.freshness.begin_segment(age_ns)
@@ -197,7 +197,7 @@ class SymbolPipeline:
                 out += crossed(self.sync, output.received_ns)
 
     def _audited_between_rows(self, check: Check) -> bool:
-        """Whether an audit has passed, of a state that is no row: a row is looked at anyway."""
+        """Whether an audit of a state that is not a row has passed: rows are examined anyway."""
         passed = check.witness == REST and not check.differences
         return passed and not is_row_due(self.sync.updates, self._every)
 

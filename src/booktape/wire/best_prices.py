@@ -1,4 +1,4 @@
-"""REST `ticker/bookTicker`: the best bid and ask of every symbol, in one answer that names no ids.
+"""REST `ticker/bookTicker`: the best bid and ask of every symbol, in one answer without ids.
 
     [{"symbol":"BTCUSDT","bidPrice":"61222.00000000","bidQty":"0.88634000","askPrice":…,"askQty":…},…]
 
@@ -34,9 +34,10 @@ _entries = msgspec.json.Decoder(list[_Entry])
 
 @dataclass(frozen=True, slots=True)
 class BestPrices:
-    """The names of all symbols in an answer, of those that have a price, and the requested symbols' `tops`.
+    """One answer: the `names` of all its symbols, those that are `quoted` (have a price), and the `tops`.
 
-    `unreadable` has a sentence for each requested symbol whose numbers make no sense.
+    `tops` and `unreadable` are of the requested symbols only; `unreadable` has a sentence for each of them whose
+    numbers make no sense.
     """
 
     names: frozenset[str]
@@ -49,7 +50,7 @@ def decode_best_prices(payload: bytes, symbols: Collection[str]) -> BestPrices:
     """The best levels of these symbols, and the names of all.
 
     Raises MalformedFrame for anything that is not a list of best prices. Numbers that make no sense affect
-    their own symbol only: one odd entry among thousands must not leave all other books without a check.
+    only their own symbol: one odd entry among thousands must not leave all other books without a check.
     """
     try:
         entries = _entries.decode(payload)

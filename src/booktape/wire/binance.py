@@ -1,13 +1,13 @@
 """Bytes → values: depth events and snapshots. wire/witness.py and wire/trades.py have the other streams.
 
-A raw event, and inside the wrapper of a combined stream:
+A raw event, and one inside the wrapper of a combined stream:
 
     {"e":"depthUpdate","E":1780861677414,"s":"BTCUSDT","U":157,"u":160,
      "b":[["61222.00000000","0.88634000"]],"a":[["61224.53000000","0.00000000"]]}
     {"stream":"btcusdt@depth@100ms","data":{…}}
 
-Numbers are texts, which msgspec turns straight into the nearest double. The declared types let
-nothing through that is not finite and non-negative.
+Numbers are strings, which msgspec converts directly to the nearest double. The declared types accept
+only finite, non-negative numbers.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _DepthUpdate(Struct, forbid_unknown_fields=True):
 
 
 class _AnyDepthUpdate(Struct):
-    """With more fields than those, or without `e`."""
+    """An event with more fields than those above, or without `e`."""
 
     E: Time
     s: Annotated[str, Meta(min_length=1)]
@@ -94,18 +94,18 @@ _DEPTH_KEYS: Final = 3
 def decode_event(payload: bytes) -> Event:
     """Decode one WebSocket message.
 
-    Raises MalformedFrame for anything that is not JSON by the rule of wire/json_rules.py, or calls itself a
-    `depthUpdate` and does not follow its form. Known weakness: a malformed witness message, or trade, counts as
-    an unknown event and is logged once. After that only the missing `checks`, or the hole in the trades, show it. As
-    malformed messages they would be hundreds of log lines a second, and their connection would be replaced although
-    its events may be good.
+    Raises MalformedFrame for anything that is not JSON by the rule of wire/json_rules.py, and for a message that
+    calls itself a `depthUpdate` but does not have its form. Known weakness: a malformed witness message or trade
+    counts as an unknown event and is logged once. After that, only the missing `checks` or the hole in the trades
+    shows it. If such messages counted as malformed, they would fill hundreds of log lines a second, and their
+    connection would be replaced although its events may be good.
     """
     if len(payload) > LONG_BYTES:
         refuse_bloated(payload)
     try:
-        # Nearly always a wrapped depth event: one pass decodes it. msgspec keeps one of two equal keys, and skips
-        # unknown ones, silently. This many colons: each key is there once, and no other. `find` with bounds
-        # spares a copy.
+        # Nearly always a wrapped depth event, decoded in one pass. msgspec silently keeps one of two equal keys and
+        # skips unknown keys. The number of colons shows that each key is there exactly once, and no other key.
+        # `find` with bounds avoids a copy.
         if payload.find(_DEPTH_STREAM, 0, NAME_BYTES) > 0:
             combined = _combined.decode(payload)
             if count_colons(payload) == _COMBINED_KEYS and kind_of(combined.stream) is None:
@@ -122,18 +122,18 @@ def decode_event(payload: bytes) -> Event:
             if count_colons(payload) == _RAW_KEYS:
                 return _depth_event(update)
     except UNREADABLE:
-        pass  # another kind of message, or none
+        pass  # another kind of message, or not a message at all
     return _decode_slowly(payload)
 
 
 def _decode_slowly(payload: bytes) -> Event:
-    """Decode any other message, or raise MalformedFrame with what is wrong."""
+    """Decode any other message, or raise a MalformedFrame that says what is wrong."""
     message = decode_object(payload)
     stream, data = message.get("stream"), message.get("data")
     witness = kind_of(stream) if isinstance(stream, str) else None
     inner = message if data is None else data
     if not isinstance(inner, dict):
-        raise MalformedFrame(f"its data is no object: {_excerpt(payload)}")
+        raise MalformedFrame(f"its data is not an object: {_excerpt(payload)}")
     kind = inner.get("e", "depthUpdate")
     try:
         if witness:
@@ -167,9 +167,9 @@ def _excerpt(payload: bytes) -> str:
 
 
 def decode_depth(payload: bytes, symbol: str, limit: int) -> DepthSnapshot:
-    """A REST `/depth` answer, which names neither its symbol nor the limit asked for.
+    """Decode a REST `/depth` answer, which names neither its symbol nor the requested limit.
 
-    Raises MalformedFrame for anything else, an error page or a truncated body included.
+    Raises MalformedFrame for anything else, including an error page or a truncated body.
     """
     if len(payload) > LONG_BYTES:
         refuse_bloated(payload)
@@ -180,6 +180,6 @@ def decode_depth(payload: bytes, symbol: str, limit: int) -> DepthSnapshot:
     if count_colons(payload) != _DEPTH_KEYS:
         decode_object(payload)
     if depth.last_update_id < 0 and (depth.bids or depth.asks):
-        # -1 is what a symbol answers before it opens, and then its book is empty.
-        raise MalformedFrame(f"{symbol} snapshot: no update id, and levels: {_excerpt(payload)}")
+        # Before a symbol opens its answer has the id -1, and its book is empty.
+        raise MalformedFrame(f"{symbol} snapshot: levels without an update id: {_excerpt(payload)}")
     return DepthSnapshot(symbol, limit, depth.last_update_id, depth.bids, depth.asks)

@@ -1,6 +1,6 @@
 """Values → bytes: what the simulated exchange sends. The recorder uses none of it.
 
-The other half of wire/binance.py, wire/witness.py and wire/trades.py, in the exchange's own field order and with its
+The counterpart of wire/binance.py, wire/witness.py and wire/trades.py, in the exchange's own field order and with its
 8 decimals. Tests decode everything that is encoded here, so that the two cannot drift apart.
 """
 
@@ -17,7 +17,7 @@ from booktape.core.events import DepthEvent, DepthSnapshot, Level
 from booktape.core.trades import Trade
 
 CAP_TEXT: Final = "92233720368.54775807"
-"""The largest size that the exchange writes; it means "or more". No double has its 8 decimals."""
+"""The largest size that the exchange writes; it means "or more". No double can hold its 8 decimals."""
 
 _CAP: Final = float(CAP_TEXT)
 _NOTHING: Final[Level] = (0.0, 0.0)
@@ -109,7 +109,7 @@ def encode_tops(tops: Iterable[BookTicker]) -> bytes:
 
 
 def encode_one_top(top: BookTicker) -> bytes:
-    """The answer of REST `/ticker/bookTicker` to `symbol=`: one entry, and no list."""
+    """The answer of REST `/ticker/bookTicker` to `symbol=`: one entry, not a list."""
     return msgspec.json.encode(_top(top))
 
 

@@ -1,4 +1,4 @@
-"""The addresses of each exchange, and its paths. Market data only: booktape never needs a key."""
+"""The addresses and paths of each exchange. Market data only: booktape never needs a key."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ DEPTH_ONLY: Final = (DEPTH,)
 class Venue:
     """One exchange: its name for people (`title`), its addresses, the weights of its requests.
 
-    `other_rest_url` and `other_ws_url` are other addresses of the same books with the same ids; "" where
-    there is none. The exchange pings every connection each `ping_every_s`. `hides_permissions`: it may know
-    the option `showPermissionSets`; an exchange refuses options that it does not know (-1104).
+    `other_rest_url` and `other_ws_url` are second addresses of the same books with the same ids; "" if
+    there is none. The exchange pings every connection once every `ping_every_s`. `hides_permissions`: the
+    exchange may know the option `showPermissionSets`; it refuses options that it does not know (-1104).
     """
 
     title: str
@@ -42,16 +42,16 @@ class Venue:
 
     @property
     def rest_urls(self) -> tuple[str, ...]:
-        """What stands before a path. Where there are two, one is used while the other cannot be reached."""
+        """The addresses that go before a path. Of two, one is used while the other cannot be reached."""
         return tuple(filter(None, (self.rest_url, self.other_rest_url)))
 
     @property
     def ws_urls(self) -> tuple[str, ...]:
-        """What stands before `/stream`. Connections of the same symbols are spread over these addresses."""
+        """The addresses that go before `/stream`. Connections of the same symbols are spread over them."""
         return tuple(filter(None, (self.ws_url, self.other_ws_url)))
 
     def reached_by(self, rest_urls: tuple[str, ...], ws_urls: tuple[str, ...]) -> Venue:
-        """The same exchange at one or two other addresses; where none is given it keeps its own."""
+        """The same exchange at one or two other addresses; if none is given, it keeps its own."""
         rest_url, other_rest_url = _two(rest_urls or self.rest_urls)
         ws_url, other_ws_url = _two(ws_urls or self.ws_urls)
         return replace(
@@ -63,16 +63,16 @@ class Venue:
         )
 
     def depth_path(self, symbol: str, limit: int) -> str:
-        """REST path of one snapshot; non-ASCII symbols go as percent-encoded UTF-8."""
+        """REST path of one snapshot; non-ASCII symbols are sent as percent-encoded UTF-8."""
         return _path("depth", {"symbol": symbol, "limit": str(limit)})
 
     def exchange_info_path(self, symbols: tuple[str, ...] = ()) -> str:
         """REST path of the list of symbols, filters and limits; of these symbols or of all.
 
-        "symbols=["BTCUSDT","BNBUSDT"]": a symbol that is not listed makes it an error, -1121.
+        "symbols=["BTCUSDT","BNBUSDT"]": one symbol that is not listed makes the answer an error, -1121.
         """
-        # "showPermissionSets: controls whether the content of the permissionSets field is populated": more
-        # than half of the list, and we do not read it.
+        # "showPermissionSets: controls whether the content of the permissionSets field is populated": it is
+        # more than half of the list, and we do not read it.
         lean = {"showPermissionSets": "false"} if self.hides_permissions else {}
         return _path("exchangeInfo", _named(symbols) | lean)
 
@@ -106,12 +106,12 @@ class Venue:
         groups: list[list[str]] = []
         url_bytes = URL_BYTES_MAX  # the first symbol begins the first group
         for symbol in symbols:
-            # Each with the slash before it.
+            # Each name counts with the slash before it.
             more_bytes = sum(len(_stream(symbol) + each) + 1 for each in suffixes)
             streams = (len(groups[-1]) + 1) * len(suffixes) if groups else 0
             if streams > STREAMS_PER_CONNECTION or url_bytes + more_bytes > URL_BYTES_MAX:
                 groups.append([])
-                # There is no slash before the first; and the group must fit at each of the addresses.
+                # The first name has no slash before it; and the group must fit at each of the addresses.
                 url_bytes = len(self.stream_url((), ws_url=max(self.ws_urls, key=len))) - 1
             groups[-1].append(symbol)
             url_bytes += more_bytes
@@ -123,7 +123,7 @@ def _two(urls: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _named(symbols: tuple[str, ...]) -> dict[str, str]:
-    """The query for a list of symbols; without any it means all."""
+    """The query for a list of symbols; an empty list means all."""
     named = json.dumps(symbols, ensure_ascii=False, separators=(",", ":"))
     return {"symbols": named} if symbols else {}
 
@@ -139,8 +139,8 @@ def _stream(symbol: str) -> str:
 
 VENUES: Final = MappingProxyType(
     {
-        # "For APIs that only send public market data, please use … data-api.binance.vision"; the others are
-        # the exchange's main ones, which send the same.
+        # "For APIs that only send public market data, please use … data-api.binance.vision"; the other addresses
+        # are the exchange's main ones, which send the same data.
         "binance": Venue(
             "Binance Spot",
             "https://data-api.binance.vision",
@@ -156,7 +156,7 @@ VENUES: Final = MappingProxyType(
             ping_every_s=180,
             hides_permissions=False,
         ),
-        # Live market data and limits, for orders that are none.
+        # Live market data and limits, for orders that are not real.
         "demo": Venue(
             "Binance Spot Demo", "https://demo-api.binance.com", "wss://demo-stream.binance.com"
         ),

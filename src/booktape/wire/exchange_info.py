@@ -1,4 +1,4 @@
-"""`exchangeInfo`: the list of symbols, their steps, and the limit of requests."""
+"""`exchangeInfo`: the list of symbols, their steps, and the limit on requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXACT_DIGITS: Final = 15
 """Every decimal with up to 15 significant digits survives text → double → shortest text."""
 
 _EXACT_8_DECIMALS_BELOW: Final = 67_108_864
-"""2^26: below it neighbouring doubles differ by less than 1e-8, so none stands for two values."""
+"""2^26: below it neighbouring doubles differ by less than 1e-8, so no double stands for two values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class SymbolInfo:
         return _is_exact(self.max_price, self.tick_size)
 
     def sizes_are_exact(self) -> bool:
-        """Whether every size of an order that the exchange allows survives as a double.
+        """Whether every order size that the exchange allows survives as a double.
 
-        A level's size is the sum of its orders and may exceed it. So this is a hint, and `verify` checks
+        A level's size is the sum of its orders and may be larger. So this is only a hint, and `verify` checks
         every stored value against its text.
         """
         return _is_exact(self.max_quantity, self.step_size)
@@ -52,7 +52,7 @@ class SymbolInfo:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeInfo:
-    """The exchange's symbols, and its limit. `weight_per_minute` is None where the answer names none."""
+    """The exchange's symbols, and its limit. `weight_per_minute` is None if the answer names none."""
 
     symbols: dict[str, SymbolInfo]
     weight_per_minute: int | None = None
@@ -67,7 +67,7 @@ class ExchangeInfo:
                 raise InexactSymbol(symbol)
 
     def trading(self, quote_asset: str | None) -> tuple[str, ...]:
-        """Every symbol that can be recorded and trades now, against `quote_asset` or any (None)."""
+        """Every symbol that can be recorded and is trading now, quoted in `quote_asset` or in any asset (None)."""
         return tuple(
             symbol
             for symbol, info in self.symbols.items()

@@ -1,7 +1,7 @@
 """Which JSON counts as a message (docs/protocol.md, "Odd JSON"). Both readers of a tape follow this rule.
 
-msgspec does not check the fields that it was not asked for. So the few messages that have more fields than
-the exchange's form, or have them written in another way, are decoded and checked as a whole.
+msgspec does not check fields that it was not asked for. So the few messages that have more fields than
+the exchange's form, or write them in another way, are decoded and checked as a whole.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import msgspec
 from booktape.errors import MalformedFrame
 
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""All that msgspec raises: for a wrong form, for text that is not UTF-8, for deep nesting."""
+"""Everything that msgspec raises: for a wrong form, for text that is not UTF-8, for deep nesting."""
 
 _FEW_BYTES: Final = 700
-"""Up to this length counting takes fewer instructions than searching; counted by callgrind with Python 3.11."""
+"""Up to this length, counting takes fewer instructions than searching; measured by callgrind with Python 3.11."""
 
 DEPTH_MAX: Final = 100
 BRACKETS_MAX: Final = 500_000
-"""In one message. Each level has one, and a decoded level takes twenty times its bytes."""
+"""In one message. Each level has one bracket, and takes twenty times as many bytes once it is decoded."""
 
 LONG_BYTES: Final = 1 << 20
 """A longer message must pass `refuse_bloated` before it is decoded."""
@@ -31,16 +31,16 @@ _TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 def refuse_bloated(payload: bytes) -> None:
-    """Raises MalformedFrame for a long message that would take gigabytes when it is decoded."""
+    """Raises MalformedFrame for a long message that would take gigabytes once it is decoded."""
     if payload.count(b"[") + payload.count(b"{") > BRACKETS_MAX:
         raise MalformedFrame(f"more than {BRACKETS_MAX:,} brackets in {len(payload):,} bytes")
 
 
 def count_colons(payload: bytes) -> int:
-    """How many colons a message of two keys or more has; one for each key, if its texts have none.
+    """How many colons a message of two keys or more has: one for each key, if its strings contain none.
 
-    The levels of both sides come last and take nearly all of a long message. So a search for the last two
-    colons passes them by, which is much faster than counting through them.
+    The levels of both sides come last and make up nearly all of a long message. Searching for the last two
+    colons from the end skips these levels, which is much faster than counting through them.
     """
     if len(payload) <= _FEW_BYTES:
         return payload.count(b":")
@@ -50,22 +50,22 @@ def count_colons(payload: bytes) -> int:
 
 
 def decode_object(payload: bytes) -> dict[str, Any]:
-    """Decode a whole message of any kind. Raises MalformedFrame for what the rule does not allow."""
+    """Decode a whole message of any kind. Raises MalformedFrame for anything that the rule does not allow."""
     found = decode_json(payload)
     if not isinstance(found, dict):
-        raise MalformedFrame(f"no JSON object: {payload[:80]!r}")
+        raise MalformedFrame(f"not a JSON object: {payload[:80]!r}")
     return found
 
 
 def decode_json(payload: bytes) -> Any:  # noqa: ANN401 any JSON
-    """Decode a whole message or answer. Raises MalformedFrame for what the rule does not allow."""
+    """Decode a whole message or answer. Raises MalformedFrame for anything that the rule does not allow."""
     try:
         found = msgspec.json.decode(payload)
     except UNREADABLE as error:
         raise MalformedFrame(f"{error}: {payload[:80]!r}") from error
-    # Of a key that stands twice only one value was decoded.
+    # If a key occurs twice, only one of its values was decoded.
     if _count_keys(found, 1) != _TEXT.sub(b"", payload).count(b":"):
-        raise MalformedFrame(f"a key stands twice: {payload[:80]!r}")
+        raise MalformedFrame(f"a key occurs twice: {payload[:80]!r}")
     return found
 
 

@@ -13,11 +13,11 @@ DEPTH_MAX: Final = WHOLE_DEPTH
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The weights of requests at one exchange, and the weight that it allows an address in a minute.
+    """The weights of requests at one exchange, and the weight that it allows an address per minute.
 
     `per_minute` holds until `exchangeInfo.rateLimits` names another. `depth` has the largest number of
-    levels for each weight; `best_prices` is for several symbols or for all; `trades` is that of old ones, whatever
-    their number (Binance.US may take less).
+    levels for each weight; `best_prices` is for several symbols or for all; `trades` is for old trades, whatever
+    their number (Binance.US may charge less).
     """
 
     per_minute: int
@@ -48,7 +48,7 @@ BINANCE_US: Final = Weights(
 WEIGHT_PER_MINUTE: Final = BINANCE.per_minute
 
 USED_WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
-"""Each answer has the weight that the IP has used in the current minute, in all its requests together."""
+"""Each answer carries the weight of all requests together that the IP has made in the current minute."""
 
 RETRY_AFTER_MAX_S: Final = 3 * 86_400
 """ "IP bans are tracked and scale in duration for repeat offenders, from 2 minutes to 3 days." An
@@ -62,33 +62,33 @@ CONNECTION_LIFE_S: Final = 24 * 3_600.0
 
 ATTEMPTS_PER_WINDOW: Final = 300
 ATTEMPTS_WINDOW_S: Final = 301.0
-""" "There is a limit of 300 connections per attempt every 5 minutes per IP"; and a second to spare."""
+""" "There is a limit of 300 connections per attempt every 5 minutes per IP"; plus a second to spare."""
 
 CLIENT_MESSAGES_PER_S: Final = 4
-""" "WebSocket connections have a limit of 5 incoming messages per second", PING and PONG counted;
-one less, since messages sent evenly may arrive together."""
+""" "WebSocket connections have a limit of 5 incoming messages per second", including PING and PONG; one
+less here, because messages that are sent evenly may arrive together."""
 
 BODY_BYTES_MAX: Final = 64 << 20
-"""Of an answer, decompressed. The limit is ours, not the exchange's: its longest answer, the list of all
-symbols, has some 20 MB."""
+"""For an answer, decompressed. The limit is ours, not the exchange's: its longest answer, the list of all
+symbols, is some 20 MB long."""
 
 DEPTH_BYTES_MAX: Final = 8 << 20
-"""Of a `/depth` answer. Several are under way at once; 5,000 levels a side are 0.4 MB."""
+"""For a `/depth` answer. Several are under way at once; 5,000 levels a side take 0.4 MB."""
 
 TRADES_MAX: Final = 1_000
 """REST `/historicalTrades`: "Default: 500; Maximum: 1000."."""
 
 TRADES_BYTES_MAX: Final = 1 << 20
-"""Of a `/historicalTrades` answer: 1,000 trades are 0.2 MB."""
+"""For a `/historicalTrades` answer: 1,000 trades take 0.2 MB."""
 
 ERROR_BYTES_MAX: Final = 64 << 10
-"""Of an answer that is an error: no more than this is read, since it holds a sentence at most."""
+"""For an answer that is an error: no more than this is read, because it holds a sentence at most."""
 
 MESSAGE_BYTES_MAX: Final = 32 << 20
-"""Of a WebSocket message, its fragments together. An event with every level of a deep book has 1 MB."""
+"""For a WebSocket message, all its fragments together. An event with every level of a deep book takes 1 MB."""
 
 URL_BYTES_MAX: Final = 7_500
-"""Not the exchange's: common servers and proxies refuse a request line of more than 8 kB."""
+"""This limit is not the exchange's: common servers and proxies refuse a request line of more than 8 kB."""
 
 PING_EVERY_S: Final = 20.0
 PONG_WITHIN_S: Final = 60
@@ -104,7 +104,7 @@ def fitting_limit(levels: int, depth: int) -> int:
 
 
 DENSE_BPS: Final = 0.4
-"""A side is dense, and taken to be long, if its levels are at most this many basis points apart on average.
+"""A side is dense, and assumed to be long, if its levels are at most this many basis points apart on average.
 
 Real books of 2021 to 2026 whose best 100 levels spanned at most 40 bps always had more than 1,000 levels.
 Those of the simulated exchange have 1,000 from about 45 bps on.
@@ -112,10 +112,10 @@ Those of the simulated exchange have 1,000 from about 45 bps on.
 
 
 def deeper_limit(levels: int, span_bps: float, depth: int) -> int:
-    """The next limit, when the best `levels` of a side span `span_bps` and are not all of it.
+    """The next limit, when the best `levels` of a side span `span_bps` and are not the whole side.
 
-    For a dense side it is `depth` at once, since going there in steps costs a third more. For any other side
-    it is the next step, since all of `depth` for a few more levels costs ten times as much.
+    For a dense side it is `depth` at once, because going there in steps costs a third more. For any other side
+    it is the next step, because requesting all of `depth` to get a few more levels costs ten times as much.
     """
     return depth if span_bps <= DENSE_BPS * levels else fitting_limit(levels, depth)
 
@@ -123,9 +123,10 @@ def deeper_limit(levels: int, span_bps: float, depth: int) -> int:
 def first_limit(symbols: int, depth: int) -> int:
     """The limit of the first snapshot of a book.
 
-    It is `depth`, if all books can be fetched at that depth within a minute. Otherwise it is the cheapest
-    one: then the best levels of all books are known soon, and deeper levels follow where there are any. The
-    weights are Binance's. Those of Binance.US are a fifth of each, so the result holds there as well.
+    It is `depth` if all books can be fetched at that depth within a minute. Otherwise it is the cheapest
+    limit: then the best levels of all books are known soon, and deeper levels follow where there are any. The
+    weights are Binance's. At Binance.US each weight and the limit per minute are a fifth as large, so the result
+    holds there as well.
     """
     at_once = symbols * BINANCE.depth_weight(depth) <= WEIGHT_PER_MINUTE
     return depth if at_once else fitting_limit(0, depth)

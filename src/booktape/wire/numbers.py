@@ -1,9 +1,9 @@
 """Numbers as the exchange writes them.
 
-Every number that comes from outside as a text is read here: those in JSON by declared types, those in
-headers and filters by `whole_number` and `decimal_number`, which raise one error. Python itself would raise
-three kinds of errors (5,000 digits, an exponent of ten million, letters), or accept what no exchange
-writes: other scripts' digits, underscores, "NaN".
+Every number that comes from outside as text is read here: numbers in JSON by declared types, numbers in
+headers and filters by `whole_number` and `decimal_number`, which raise one kind of error. Python itself would
+raise three (for 5,000 digits, an exponent of ten million, letters), or accept what no exchange writes: digits
+of other scripts, underscores, "NaN".
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Id: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Time: TypeAlias = Annotated[int, Meta(ge=0, le=10**16)]
 
 _MICROSECONDS_FROM: Final = 10**14
-"""Milliseconds reach this in the year 5138, microseconds did in 1973."""
+"""Milliseconds reach this in the year 5138; microseconds reached it in 1973."""
 
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _DECIMAL: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?")
@@ -54,7 +54,7 @@ def decimal_number(text: str) -> Decimal:
     """A price, a size or a step, exactly as written; never negative, infinite or NaN.
 
     Raises MalformedNumber, also for more than 28 significant digits and for an exponent of more
-    than three.
+    than three digits.
     """
     if _DECIMAL.fullmatch(text):
         number = Decimal(text)

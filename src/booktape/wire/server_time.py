@@ -13,10 +13,10 @@ from msgspec import Meta, Struct
 from booktape.errors import MalformedFrame
 
 MICROSECONDS: Final = {"X-MBX-TIME-UNIT": "MICROSECOND"}
-"""The header that asks for microseconds; a server that does not know it goes on in milliseconds."""
+"""The header that asks for microseconds; a server that does not know it answers in milliseconds."""
 
 _MICROSECONDS_FROM: Final = 10**14
-"""Milliseconds reach this in the year 5138, microseconds did in 1973."""
+"""Milliseconds reach this in the year 5138; microseconds reached it in 1973."""
 
 
 class _Time(Struct, rename="camel"):

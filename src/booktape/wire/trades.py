@@ -5,7 +5,8 @@
     [{"id":28457,"price":"4.00000100","qty":"12.00000000","quoteQty":"48.000012","time":1499865549590,
      "isBuyerMaker":true,"isBestMatch":true},…]
 
-Only wrapped, as a combined stream sends them. `m` is whether the buyer was the maker: then the seller took.
+Messages are read only in the wrapper of a combined stream. `m` is whether the buyer was the maker: then the seller
+was the taker.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from booktape.wire.numbers import Id, Price, Size, Time, time_us
 from booktape.wire.witness import kind_of
 
 TRADE: Final = "@trade"
-"""How the stream is named, after the lower-case symbol."""
+"""The name of the stream, after the lower-case symbol."""
 
 _KEYS: Final = 11
 
@@ -36,7 +37,7 @@ class _Trade(Struct):
     p: Price
     q: Size
     T: Time
-    m: Any  # msgspec takes 1 and "true" for a bool, too
+    m: Any  # for a bool, msgspec would also accept 1 and "true"
 
 
 class _UsualTrade(_Trade):
@@ -67,7 +68,8 @@ def is_trade_stream(stream: object) -> bool:
 def decode_usual_trade(payload: bytes) -> Trade | None:
     """The fast decoder of a trade. Raises msgspec's errors.
 
-    None unless the message has each of its keys once and no other key: such a message must be decoded as a whole.
+    Returns None unless the message has each of its keys once and no other key: any other message must be decoded as a
+    whole.
     """
     message = _combined.decode(payload)
     if payload.count(b":") == _KEYS and is_trade_stream(message.stream):
@@ -92,9 +94,10 @@ def _flag(value: object) -> bool:
 
 
 def decode_trades(payload: bytes, symbol: str, from_id: int) -> list[Trade]:
-    """A REST `/historicalTrades` answer to a request for the trades from `from_id` on, which does not name its symbol.
+    """Decode a REST `/historicalTrades` answer to a request for the trades from `from_id` on. It names no symbol.
 
-    Raises MalformedFrame for anything else: an error page, a body that was cut, ids that do not grow or lie below.
+    Raises MalformedFrame for anything else: an error page, a truncated body, ids that do not increase or are below
+    `from_id`.
     """
     if len(payload) > LONG_BYTES:
         refuse_bloated(payload)

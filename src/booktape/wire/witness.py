@@ -1,9 +1,9 @@
-"""The witnesses, other streams that show the same book: `@depth20@100ms` and `@bookTicker`.
+"""The witnesses, which are other streams that show the same book: `@depth20@100ms` and `@bookTicker`.
 
     {"stream":"btcusdt@depth20@100ms","data":{"lastUpdateId":160,"bids":[["61222.00","0.88"]],"asks":[…]}}
     {"stream":"btcusdt@bookTicker","data":{"u":158,"s":"BTCUSDT","b":"61222.00","B":"0.88","a":…,"A":…}}
 
-Only wrapped, as a combined stream sends them: the first of the two does not name its symbol.
+They are read only in the wrapper of a combined stream: the first of the two does not name its symbol.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ WitnessMessage: TypeAlias = TopLevels | BookTicker
 DEPTH20: Final = "depth20"
 BOOK_TICKER: Final = "bookTicker"
 SUFFIXES: Final = MappingProxyType({DEPTH20: "@depth20@100ms", BOOK_TICKER: "@bookTicker"})
-"""How the streams are named, after the lower-case symbol."""
+"""The names of the streams, after the lower-case symbol."""
 
 NAME_BYTES: Final = 200
-"""A message's name of its stream, however it is escaped, ends before."""
+"""The name of the stream ends within this many bytes of a message, however it is escaped."""
 
 
 class _Top(Struct, rename="camel"):
@@ -82,8 +82,8 @@ def kind_of(stream: str) -> str | None:
 def decoder_of(payload: bytes) -> Callable[[bytes], WitnessMessage | None] | None:
     """The fast decoder of this message; None when it is not a witness.
 
-    It raises msgspec's errors, and returns None unless the message has each of its keys once, no other key, and
-    the name of its stream in plain letters: such a message must be decoded as a whole (`decode_witness`).
+    The decoder raises msgspec's errors. It returns None unless the message has each of its keys once, no other key,
+    and the name of its stream in plain letters: any other message must be decoded as a whole (`decode_witness`).
     """
     if payload.find(b"@depth20@", 0, NAME_BYTES) > 0:
         return _decode_top
