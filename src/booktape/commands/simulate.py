@@ -13,7 +13,7 @@ from booktape.errors import DamagedFile
 from booktape.processes.terminal import never_wait_for_stdout, write_line, write_to_stderr
 from booktape.reader.times import moment_us
 from booktape.recorder.run import on_hangup, on_stop_signals
-from booktape.sim.faults.parse import parse_faults
+from booktape.sim.faults.parse import parse_hosts
 from booktape.sim.market.listing import DEFAULT_SYMBOLS
 from booktape.sim.market.market import Market
 from booktape.sim.replay.source import ReplaySource
@@ -50,11 +50,11 @@ def simulate(  # noqa: PLR0913 - each is one documented option
     second_port
         The port of a second host with the same market; 0 for any free port, no host when not given.
     """
-    market = Market(symbols or DEFAULT_SYMBOLS, seed)
+    first, second = parse_hosts(faults, seed)
     server = SimServer(
-        market,
-        faults=parse_faults(faults, seed),
-        second=None if second_port is None else parse_faults(faults, seed, host=2),
+        Market(symbols or DEFAULT_SYMBOLS, seed),
+        faults=first,
+        second=None if second_port is None else second,
         port=port,
         second_port=second_port or 0,
         speed=speed,

@@ -14,7 +14,15 @@ from booktape.sim.faults.base import Attempts, Faults, Messages
 from booktape.sim.faults.connections import Cuts
 from booktape.sim.faults.market import Halt
 from booktape.sim.faults.messages import Delay, Drop
-from booktape.sim.faults.parse import KINDS, SILENT, condition_of, keys_of, make, parse_faults
+from booktape.sim.faults.parse import (
+    KINDS,
+    SILENT,
+    condition_of,
+    keys_of,
+    make,
+    parse_faults,
+    parse_hosts,
+)
 from docs.generated import DOCS
 
 NEEDED: dict[str, Any] = {
@@ -95,10 +103,9 @@ def test_the_document_s_script_is_one(tmp_path: Path) -> None:
     text = (DOCS / "faults.md").read_text("utf-8")
     (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     path = str(script(tmp_path, example))
-    kinds = [type(fault).__name__ for fault in parse_faults(path).faults]
-    assert kinds == ["Deaf", "AnswerFault"]
-    second = [type(fault).__name__ for fault in parse_faults(path, host=2).faults]
-    assert second == [*kinds, "CutAt"]
+    first, second = ([type(fault).__name__ for fault in host.faults] for host in parse_hosts(path))
+    assert first == ["Deaf", "AnswerFault"]
+    assert second == [*first, "CutAt"]
 
 
 def test_an_empty_script_is_honest(tmp_path: Path) -> None:

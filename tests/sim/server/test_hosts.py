@@ -15,7 +15,7 @@ from booktape.sim.faults import requests
 from booktape.sim.faults.base import Attempts, Fault, Faults, Messages
 from booktape.sim.faults.connections import CutAt, Outage
 from booktape.sim.faults.messages import Deaf, Drop
-from booktape.sim.faults.parse import parse_faults
+from booktape.sim.faults.parse import parse_faults, parse_hosts
 from booktape.sim.messages import stream_name
 from booktape.sim.server.server import SimServer
 from sim.exchange import BTC, market
@@ -149,11 +149,11 @@ def test_a_script_distinguishes_the_hosts(tmp_path: Path) -> None:
     own = "[[fault]]\nkind = 'cut'\nat_s = {0}\nhost = {0}\n"
     path.write_text(both + own.format(1) + own.format(2))
     status = requests.status(Attempts(seed=1))
-    assert parse_faults(str(path)) == Faults((status, CutAt(1)))
-    assert parse_faults(str(path), host=2) == Faults((status, CutAt(2)))
+    assert parse_hosts(str(path)) == (Faults((status, CutAt(1))), Faults((status, CutAt(2))))
     path.write_text(both)
-    assert parse_faults(str(path), host=2) == parse_faults(str(path)) == Faults((status,))
-    assert parse_faults("drop=0.5", host=2) == parse_faults("drop=0.5")
+    assert parse_hosts(str(path)) == (Faults((status,)), Faults((status,)))
+    first, second = parse_hosts("drop=0.5")
+    assert first == second == parse_faults("drop=0.5")
     for entry, sentence in (
         (own.format(3), "'host' is 1 or 2"),
         ("[[fault]]\nkind = 'clock-step'\nat_s = 1\nby_s = 1\nhost = 1", "happens to the market"),

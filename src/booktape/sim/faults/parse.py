@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias, get_type_hints
+from typing import Any, Final, TypeAlias, get_type_hints
 
 import msgspec
 
@@ -29,6 +29,8 @@ from booktape.sim.faults.base import (
 from booktape.store.toml_file import read_toml
 
 Kind: TypeAlias = Callable[..., Fault]
+_Entry: TypeAlias = tuple[int | None, Fault]
+"""The host (1 or 2) that alone has the fault, or None for both, and the fault."""
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
@@ -86,34 +88,44 @@ SEEDS_PER_SCRIPT: Final = 1_000
 """An entry's seed is the user's seed times this, plus its number: so each entry has chances of its own."""
 
 
-def parse_faults(text: str, seed: int = 0, *, host: Literal[1, 2] = 1) -> Faults:
-    """The faults that a script (a path that ends in .toml) or a short text gives to one host.
+def parse_faults(text: str, seed: int = 0) -> Faults:
+    """The faults that a script (a path that ends in .toml) or a short text gives to an exchange with one host.
 
     Raises UsageError that names the part that cannot be read.
     """
+    return parse_hosts(text, seed)[0]
+
+
+def parse_hosts(text: str, seed: int = 0) -> tuple[Faults, Faults]:
+    """The faults that such a text gives to the first and to the second host of an exchange. Raises as `parse_faults`."""
     if text.endswith(".toml"):
-        return _read_script(Path(text), seed * SEEDS_PER_SCRIPT, host)
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    numbered = enumerate(parts, seed * SEEDS_PER_SCRIPT + 1)
-    return Faults(tuple(_part(part, number) for number, part in numbered))
+        entries = _read_script(Path(text), seed * SEEDS_PER_SCRIPT)
+    else:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        numbered = enumerate(parts, seed * SEEDS_PER_SCRIPT + 1)
+        entries = [(None, _part(part, number)) for number, part in numbered]
+    return _of_host(1, entries), _of_host(2, entries)
+
+
+def _of_host(host: int, entries: list[_Entry]) -> Faults:
+    return Faults(tuple(fault for only_on, fault in entries if only_on in {None, host}))
 
 
 # ── scripts ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read_script(path: Path, seed: int, host: Literal[1, 2]) -> Faults:
+def _read_script(path: Path, seed: int) -> list[_Entry]:
     script = read_toml(path)
     entries = script.pop("fault", [])
     if script or not isinstance(entries, list):
         raise UsageError(f"{path} holds something other than [[fault]] tables.")
-    faults = [
+    return [
         _entry(f"{path}, fault {number}", entry, seed + number)
         for number, entry in enumerate(entries, 1)
     ]
-    return Faults(tuple(fault for only_on, fault in faults if only_on in {None, host}))
 
 
-def _entry(where: str, entry: object, seed: int) -> tuple[int | None, Fault]:
+def _entry(where: str, entry: object, seed: int) -> _Entry:
     if not isinstance(entry, dict):
         raise UsageError(f"{where} is not a table: write [[fault]].")
     values = dict(entry)

@@ -176,7 +176,7 @@ class ReplaySource:
         """
         record = played.record
         if isinstance(record, SegmentStart):
-            for tape in played.replaces:
+            for tape in played.continues:
                 self._books.pop(tape, None)
             self._books[played.tape] = Reconstruction()
             record = replace(record, every=FIRST_ROWS_ONLY)

@@ -61,10 +61,10 @@ class _Line(Struct):
 
 
 class Played(NamedTuple):
-    """A record and the number of its tape. `replaces` are the tapes that its tape continues."""
+    """A record, the number of its tape, and the numbers of the tapes that its tape continues."""
 
     tape: int
-    replaces: tuple[int, ...]
+    continues: tuple[int, ...]
     record: TapeRecord
 
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from itertools import islice
 from math import inf
 from types import MappingProxyType
-from typing import Any, Final, Literal, assert_never
+from typing import Final, assert_never
 
-import msgspec
 from aiohttp import WSMsgType, web
-from msgspec import Struct
 
 from booktape.sim.faults.base import (
     POLICY_VIOLATION,
@@ -31,8 +28,10 @@ from booktape.sim.faults.base import (
     Step,
 )
 from booktape.sim.messages import Encoding, Message
-from booktape.sim.server.exchange import Exchange, abort
+from booktape.sim.server.exchange import Exchange
 from booktape.sim.server.limits import INCOMING_PER_SECOND, JITTER_S, Rate
+from booktape.sim.server.pings import Pings
+from booktape.sim.server.tcp import abort, discard_incoming
 from booktape.wire.encode import encode_combined, encode_server_shutdown
 
 CLOSE_WITHIN_S: Final = 1.0
@@ -49,7 +48,6 @@ _REASONS: Final = MappingProxyType(
 )
 """The reason in the close frame, by the rule that was broken."""
 
-_INVALID_REQUEST: Final = 2
 _SHUTDOWN_STREAM: Final = "!serverShutdown"
 
 
@@ -269,83 +267,3 @@ class Client:
                     self._exchange.violations["pong"] += 1
             elif message.type is WSMsgType.TEXT:
                 await on_text(self, message.data)
-
-
-def discard_incoming(request: web.Request) -> None:
-    """From now on read and discard all that the client sends, until it ends the connection.
-
-    Weakness: this machine's TCP acknowledges the client's data; on a connection that is really half-open, that data
-    would pile up at the client.
-    """
-    if request.transport:
-        request.transport.set_protocol(_DiscardIncoming(request.transport.get_protocol()))
-
-
-class _DiscardIncoming(asyncio.Protocol):
-    """Stands between a transport and its protocol, and passes on only flow control and the end."""
-
-    def __init__(self, protocol: asyncio.BaseProtocol) -> None:
-        self._protocol: Any = protocol
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The client has left."""
-        self._protocol.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Data that was written before is still sent."""
-        self._protocol.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Likewise."""
-        self._protocol.resume_writing()
-
-
-class Pings:
-    """The pings of one connection, and how many of them have been answered."""
-
-    def __init__(self, connection: int) -> None:
-        self._connection = connection
-        self._sent_s: dict[bytes, float] = {}
-        self._answered = 0
-
-    def next(self, now_s: float) -> bytes:
-        """The payload of a new ping, different from every other's."""
-        payload = b"%d-%d" % (self._connection, len(self._sent_s) + 1)
-        self._sent_s[payload] = now_s
-        return payload
-
-    def is_overdue(self, now_s: float, within_s: float) -> bool:
-        """Whether any ping has waited for its pong for longer than `within_s`."""
-        oldest_s = next(islice(self._sent_s.values(), self._answered, None), inf)
-        return now_s - oldest_s > within_s
-
-    def accept_pong(self, payload: bytes) -> bool:
-        """Whether a pong is allowed; if so, it answers its ping and all earlier ones.
-
-        A pong without a payload is always allowed, and answers nothing. A ping that the pong of a later
-        one has answered may still get its own.
-        """
-        if payload in self._sent_s:
-            self._answered = max(self._answered, list(self._sent_s).index(payload) + 1)
-        return not payload or payload in self._sent_s
-
-
-class _Request(Struct):
-    method: Literal["SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS"]
-    id: int | str | None = None
-    params: list[str] = []
-
-
-def answer_request(text: str, streams: set[str]) -> tuple[set[str], bytes]:
-    """The streams that the client wants after this message, and the reply to it."""
-    try:
-        request = msgspec.json.decode(text, type=_Request)
-    except msgspec.DecodeError as error:
-        refusal = {"code": _INVALID_REQUEST, "msg": f"Invalid request: {error}"}
-        return streams, msgspec.json.encode({"error": refusal, "id": None})
-    if request.method == "SUBSCRIBE":
-        streams = streams.union(request.params)
-    elif request.method == "UNSUBSCRIBE":
-        streams = streams.difference(request.params)
-    result = sorted(streams) if request.method == "LIST_SUBSCRIPTIONS" else None
-    return streams, msgspec.json.encode({"result": result, "id": request.id})

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import socket
-import struct
 from collections import Counter
 from dataclasses import KW_ONLY, dataclass, field
 from http import HTTPStatus
@@ -38,6 +36,7 @@ from booktape.sim.server.limits import (
     RequestLimits,
 )
 from booktape.sim.server.pacing import ExchangeClock, Pacer, Source
+from booktape.sim.server.tcp import reset
 from booktape.wire.endpoints import VENUES, Venue
 from booktape.wire.exchange_info import SymbolInfo
 from booktape.wire.limits import PONG_WITHIN_S, USED_WEIGHT_HEADER
@@ -155,20 +154,3 @@ class Exchange:
     def headers(self) -> dict[str, str]:
         """The headers of every answer."""
         return {USED_WEIGHT_HEADER: str(self.limits.used)}
-
-
-def reset(request: web.Request) -> web.Response:
-    """Reset the connection. The response is for aiohttp's handler; it never leaves."""
-    abort(request)
-    return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-def abort(request: web.Request) -> None:
-    """End the connection with a TCP reset rather than a FIN: no time is left for unsent data."""
-    transport = request.transport
-    if transport is None:
-        return
-    if not transport.is_closing():
-        plain: socket.socket = transport.get_extra_info("socket")
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()

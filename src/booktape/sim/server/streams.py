@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Final, Literal
 
+import msgspec
 from aiohttp import web
+from msgspec import Struct
 
 from booktape.core.events import DepthEvent
 from booktape.sim.faults.base import Attempt, Cut, Faults, Reset, Send
 from booktape.sim.faults.undetectable import MessageChanger
 from booktape.sim.messages import Message, second_message, stream_name
-from booktape.sim.server.client import CLOSE_WITHIN_S, Client, answer_request
+from booktape.sim.server.client import CLOSE_WITHIN_S, Client
 from booktape.sim.server.exchange import Exchange
 from booktape.wire.limits import STREAMS_PER_CONNECTION
+
+_INVALID_REQUEST: Final = 2
 
 
 class Streams:
@@ -121,7 +126,7 @@ class Streams:
     # ── subscriptions ───────────────────────────────────────────────────────────────────────
 
     async def _on_text(self, client: Client, text: str) -> None:
-        streams, reply = answer_request(text, self._exchange.subscribed[client.number])
+        streams, reply = _answer_request(text, self._exchange.subscribed[client.number])
         # Before the subscription: the reply comes before the first event.
         client.enqueue(Send(reply))
         await self._subscribe(client, streams)
@@ -153,3 +158,24 @@ class Streams:
             for name, _, kind in names
             if name in self._symbols and kind.partition("@")[0] == "depth"
         }
+
+
+class _Request(Struct):
+    method: Literal["SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS"]
+    id: int | str | None = None
+    params: list[str] = []
+
+
+def _answer_request(text: str, streams: set[str]) -> tuple[set[str], bytes]:
+    """The streams that the client wants after this message, and the reply to it."""
+    try:
+        request = msgspec.json.decode(text, type=_Request)
+    except msgspec.DecodeError as error:
+        refusal = {"code": _INVALID_REQUEST, "msg": f"Invalid request: {error}"}
+        return streams, msgspec.json.encode({"error": refusal, "id": None})
+    if request.method == "SUBSCRIBE":
+        streams = streams.union(request.params)
+    elif request.method == "UNSUBSCRIBE":
+        streams = streams.difference(request.params)
+    result = sorted(streams) if request.method == "LIST_SUBSCRIPTIONS" else None
+    return streams, msgspec.json.encode({"result": result, "id": request.id})
