@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +22,10 @@ from verify.small import BTC, rows_of, verified
 def call(*line: str | Path) -> int:
     code = app(list(map(str, line)), exit_on_error=False, result_action="return_value")
     return code if isinstance(code, int) else 0
+
+
+def link_to_nowhere(path: Path) -> None:
+    path.symlink_to("/nowhere")
 
 
 def at(second: float) -> datetime:
@@ -83,13 +89,21 @@ def test_what_is_not_verified_is_named(archive: Path, capsys: pytest.CaptureFixt
     assert verified(archive).exit_code == 1
 
 
-def test_a_receipt_that_cannot_be_read_ends_the_pass(archive: Path) -> None:
+@pytest.mark.parametrize(
+    "spoil", [lambda path: path.write_bytes(b"\0"), os.mkfifo, Path.mkdir, link_to_nowhere]
+)
+def test_a_receipt_that_cannot_be_read_ends_the_pass(
+    archive: Path, spoil: Callable[[Path], object]
+) -> None:
     """By its name, with exit code 1: what was removed, and why, is not guessed."""
     assert call("prune", archive, "--keep-tape", "0") == 0
     receipt = min(archive.glob("removed/*/*.json"))
-    receipt.write_bytes(b"\0")
+    receipt.unlink()
+    spoil(receipt)
     with pytest.raises(DamagedArchive, match=receipt.name):
         call("prune", archive, "--keep-tape", "0")
+    with pytest.raises(DamagedArchive, match=receipt.name):
+        call("compact", archive, "--out", archive.parent / "days")
     assert DamagedArchive.exit_code == 1
 
 

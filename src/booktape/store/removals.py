@@ -8,6 +8,7 @@ purpose from one that was lost. Receipts stay when everything else of a segment 
 
 from __future__ import annotations
 
+import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from msgspec import Struct
 
 from booktape.errors import Damaged
 from booktape.store.catalog import segments_in
-from booktape.store.clearing import remove_sealed
+from booktape.store.clearing import is_regular, remove_sealed
 from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
 from booktape.store.layout import Layout, Segment
 from booktape.store.manifest import manifest_of
@@ -62,6 +63,8 @@ def now_text() -> str:
 def read_removal(layout: Layout, segment: Segment) -> Removal | None:
     """The receipt of a segment, or None if it has none. Raises OSError, and Damaged with the file's name."""
     path = layout.removal(segment)
+    if os.path.lexists(path) and not is_regular(path):
+        raise Damaged(f"{path}: it is not a regular file")
     try:
         with open_file(path) as file:
             found = msgspec.json.decode(file.read(RECEIPT_BYTES_MAX), type=Removal)
