@@ -1,4 +1,4 @@
-"""The command line as a whole; what each command does is tested where its room is."""
+"""The command line as a whole; what each command does is tested in its own room."""
 
 from __future__ import annotations
 

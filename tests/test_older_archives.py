@@ -1,6 +1,6 @@
 """Archives of every earlier format are read, verified, rebuilt, exported, continued and pruned like those of today.
 
-Each folder of `tests/kept` is one, made by the version of its time: a further one is tried by being there.
+Each folder of `tests/kept` is such an archive, made by the version of its time; a new one is tried because it is there.
 """
 
 from __future__ import annotations

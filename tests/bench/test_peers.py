@@ -43,8 +43,8 @@ OTHERS: Final = (
     ("of_nautilus", "Nautilus"),
 )
 NOT_MEASURED: Final = (
-    "hftbacktest is not in the tables: it takes no live messages, it plays files of events that "
-    "were converted beforehand through a simulated exchange, so there is no same work to measure."
+    "hftbacktest is not in the tables: it takes no live messages. It plays files of events, "
+    "converted beforehand, through a simulated exchange, so there is no equal work to measure."
 )
 
 
@@ -191,10 +191,11 @@ def cell(costs: Costs, peer: type[Peer], field: str) -> str:
 def notes(peers: list[type[Peer]]) -> Iterator[str]:
     """What the figures mean, and what ran."""
     yield (
-        "In brackets: how many times what booktape takes in the same run, for the same work and "
-        "(after the stroke) on its whole path. Processor time, the median of rounds in which "
-        "everyone takes turns, garbage collection off. After all events every book was found equal "
-        "to ours (a bounded one, as deep as it was given). What runs for each, and what is left out:"
+        "In brackets: how many times as long as booktape in the same run, for the same work and "
+        "(after the slash) on its whole path. The figures are processor time, the median of "
+        "rounds in which all books take turns, with garbage collection off. After all events "
+        "every book was found equal to ours (a bounded one, as deep as it was given). What runs "
+        "for each book, and what is left out:"
     )
     yield "\n".join(f"- {peer.title()}: {peer.includes}" for peer in peers)
     yield NOT_MEASURED

@@ -204,9 +204,9 @@ def rows_of(costs: dict[int, Costs]) -> list[tuple[str, ...]]:
 
 
 NOTE: Final = (
-    "In the last column the same messages come sorted by symbol, so that a book is fetched into the"
-    " processor's caches once and not for each of its events. It is the same work: what many symbols"
-    " cost is waiting for memory."
+    "In the last column the same messages are sorted by symbol, so that a book is fetched into "
+    "the processor's caches once and not for each of its events. The work is the same: the cost "
+    "of many symbols is waiting for memory."
 )
 
 
@@ -215,7 +215,7 @@ def test_scaling(report: Callable[[str, str], None]) -> None:
     symbols, levels = by_symbols(), by_levels()
     head = (f"symbols of {LEVELS:,} levels a side", *EVERY, "no rows, symbol after symbol")
     parts = [
-        f"Microseconds of processor time an event of {2 * CHANGES} changes, best of {ROUNDS}.",
+        f"Microseconds of processor time for an event of {2 * CHANGES} changes, best of {ROUNDS}.",
         table(head, rows_of(symbols)),
         NOTE,
         table(("levels a side of one symbol", *EVERY, "one row, at N = 10"), rows_of(levels)),

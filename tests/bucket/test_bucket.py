@@ -1,4 +1,4 @@
-"""Objects appear whole, are never overwritten, and are verified; whatever the way to the service does."""
+"""Objects appear whole, are never overwritten, and are verified, whatever happens on the way to the service."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Jobs over the segments of a bucket: the same bytes and the same report as from a folder, in one process or on a cluster.
 
-The cluster that loses a worker has 12 segments to do; BOOKTAPE_BUCKET_JOBS=200 says another number.
+The cluster that loses a worker has 12 segments to do; BOOKTAPE_BUCKET_JOBS=200 sets another number.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What was shipped is read from the bucket: by the reader, and as docs/scale.md says for other tools."""
+"""A shipped archive is read from the bucket: by the reader, and by other tools as docs/scale.md says."""
 
 from __future__ import annotations
 

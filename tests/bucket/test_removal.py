@@ -1,4 +1,4 @@
-"""`--ship-keep`: what is in the bucket, and verified, may be removed here; and nothing else."""
+"""`--ship-keep`: segments that are in the bucket, and verified, may be removed here, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trades of a real recording: their ids are consecutive, and what is lost is found and filled.
+"""The trades of a real recording: their ids are consecutive, and lost trades are found and filled in.
 
 It was made by others (see SOURCES.md beside it) and stays outside this repository.
 """

@@ -1,4 +1,4 @@
-"""When a book is compared, and when a snapshot is asked for to compare it with."""
+"""When a book is compared, and when a snapshot is requested to compare it with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections that were busy and bring nothing any more."""
+"""Connections that were busy and no longer deliver anything."""
 
 from __future__ import annotations
 

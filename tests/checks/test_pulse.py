@@ -1,4 +1,4 @@
-"""The best levels of a quiet book, beside one answer that names no id."""
+"""The best levels of a quiet book, compared with an answer that names no id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What passed is one row a minute, what failed one row each."""
+"""Passed checks are one row a minute, failed checks one row each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine and its checks: who hears of what, and in which order it is told."""
+"""The machine and its checks: which of them receives what, and the order of the output."""
 
 from __future__ import annotations
 

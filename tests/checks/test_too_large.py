@@ -1,4 +1,4 @@
-"""A book has a limit of its own: above it the book is lost, which is declared, and its memory is free.
+"""Each book has a limit: above it the book is lost, which is declared, and its memory is freed.
 
 `tests/e2e/test_floods.py` floods a recorder with real numbers; here the limit is small.
 """

@@ -1,7 +1,7 @@
 """Clients of other makers follow a book from `simulate` and from `replay`, and it equals ours, by update id.
 
-`make clients` installs them into .venv-peers, where each runs as a process of its own, unmodified. How
-each is pointed at this machine stands in its script: ccxt by its `urls`, python-binance by its constants,
+`make clients` installs them into .venv-peers, where each runs unmodified in a separate process. Its script shows how it
+is pointed at this machine: ccxt by its `urls`, python-binance by its constants,
 cryptofeed by its endpoints. cryptofeed accepts no address but wss://, so TLS is put in front for it, and
 SSL_CERT_FILE, which OpenSSL itself reads, names the certificate.
 """

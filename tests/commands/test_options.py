@@ -1,4 +1,4 @@
-"""What several commands take: exactly a number, a time, a length, an address, or one sentence."""
+"""Values that several commands take: exactly a number, a time, a duration, an address, or one sentence."""
 
 from __future__ import annotations
 

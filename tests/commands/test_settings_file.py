@@ -1,4 +1,4 @@
-"""booktape.toml: what `record` takes from it, and how it says what is wrong in it."""
+"""booktape.toml: what `record` takes from it, and how it reports what is wrong in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a command may write: a place that cannot be, or must not, is refused before the first byte."""
+"""Where a command may write: a place that is impossible or forbidden is refused before the first byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A machine that was written down and set up again is the same machine."""
+"""A machine that was saved and restored is the same machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other streams say is a value as well, and so is what came of comparing it."""
+"""A message of another stream is a value as well, and so is the result of comparing it."""
 
 from __future__ import annotations
 

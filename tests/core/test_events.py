@@ -1,4 +1,4 @@
-"""A gap counts what it missed, a row has what a book had, a waiting event says what it takes."""
+"""A gap counts what it missed, a row has what a book had, a waiting event says how much memory it takes."""
 
 from __future__ import annotations
 

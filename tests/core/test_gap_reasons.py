@@ -1,4 +1,4 @@
-"""The reasons of gaps have one home, and verify has the same ones written down a second time."""
+"""The reasons of gaps are defined in one place, and verify has its own list of the same ones."""
 
 from __future__ import annotations
 

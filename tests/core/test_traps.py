@@ -1,6 +1,6 @@
 """The four traps of the exchange's procedure, each against the state machine.
 
-The documentation tells the procedure in sentences that real captures do not keep to the letter;
+The documentation describes the procedure in sentences that real captures do not follow to the letter;
 code that follows the sentences rejects good books, or accepts bad ones. Trap 4 has tests in
 test_book.py too.
 """

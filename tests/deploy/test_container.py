@@ -1,4 +1,4 @@
-"""What the image and the compose file take from the recorder: a writable root, a home, every right of root."""
+"""What the image and the compose file take away from the recorder: a writable root, a home, every right of root."""
 
 from __future__ import annotations
 

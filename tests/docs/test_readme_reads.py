@@ -1,4 +1,4 @@
-"""The three-line readings of the README, run as they stand on a real recording."""
+"""The README's three-line examples of reading, run as they stand on a real recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recording says that it knew, held beside what the exchange's ids really were at each moment."""
+"""What a recording claims to have known, compared with what the exchange's ids really were at each moment."""
 
 from __future__ import annotations
 

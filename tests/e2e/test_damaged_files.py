@@ -1,4 +1,4 @@
-"""One damaged file hides no other one: it is named, all else is shown, and the exit code is 1.
+"""One damaged file hides no other: it is named, everything else is shown, and the exit code is 1.
 
 The archive is what `booktape record --exchange sim` leaves; then it is broken by hand.
 """

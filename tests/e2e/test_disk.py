@@ -1,4 +1,4 @@
-"""A disk that fails: one sentence, exit 74, what was sealed stays, what was taped is recovered."""
+"""A disk that fails: one sentence, exit 74, sealed files stay, and records on the tape are recovered."""
 
 from __future__ import annotations
 

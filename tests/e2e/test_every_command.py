@@ -1,6 +1,6 @@
 """What a stranger may have put into an archive, through every command: bombs, FIFOs, sockets, devices.
 
-No command takes the memory, hangs, or ends in a traceback. What it cannot use it names, or leaves aside.
+No command takes the memory, hangs, or ends in a traceback. It names what it cannot use, or leaves it aside.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The exchange lies, closes, refuses and fails: what is stored stays true, what is lost is said."""
+"""The exchange lies, closes, refuses and fails: stored rows stay true, and every loss is declared."""
 
 from __future__ import annotations
 

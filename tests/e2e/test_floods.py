@@ -1,4 +1,4 @@
-"""Whatever comes, and however much: the recorder's memory stays below a bound, and it goes on.
+"""Whatever arrives, and however much: the recorder's memory stays below a bound, and recording continues.
 
 The bound is the one that docs/reliability.md states ("Memory"). It is measured as the operating system
 measures it: the most that the process ever held (VmHWM).

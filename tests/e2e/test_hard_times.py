@@ -1,4 +1,4 @@
-"""Rare and long faults, in virtual time: what is stored stays true, what is lost is said exactly."""
+"""Rare and long faults, in virtual time: stored rows stay true, and every loss is declared exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the exchange lists while it is recorded: halts, delistings, and what is new."""
+"""What the exchange lists while it is recorded: halts, delistings and new symbols."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operating system refuses is one sentence that names the file, whichever command met it."""
+"""A file that the operating system refuses is named in one sentence, whichever command meets it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command writes to stdout cannot be written: its work is done whole, its exit code is its own."""
+"""A command cannot write to stdout: its work is done all the same, and its exit code does not change."""
 
 from __future__ import annotations
 

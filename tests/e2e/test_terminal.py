@@ -1,4 +1,4 @@
-"""Whatever becomes of what a recorder says: the recording goes on, and a signal is obeyed.
+"""Whatever becomes of a recorder's output, recording continues and signals are obeyed.
 
 The streams are real: a pipe that is full or has no reader, a terminal that was stopped or closed,
 `/dev/full`, a descriptor that is closed.

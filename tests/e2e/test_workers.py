@@ -1,4 +1,4 @@
-"""Several processes, one directory. A reader can tell by the names only."""
+"""Several processes, one directory. A reader can tell only by the names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file of an export is whole or not there, and never takes another one's place."""
+"""A file of an export is whole or not there, and never takes the place of another file."""
 
 from __future__ import annotations
 

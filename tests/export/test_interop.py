@@ -1,6 +1,6 @@
 """The tools themselves load what is exported, and their books equal ours, across a gap as well.
 
-They are large and need other versions of what we use, so `make interop` installs them apart. The
+They are large and need other versions of our libraries, so `make interop` installs them separately. The
 lines that load a file are those of docs/export.md.
 """
 

@@ -1,4 +1,4 @@
-"""Every fault alone, and many together: rows equal the truth, gaps are told, no limit is broken.
+"""Every fault alone, and many together: rows equal the truth, gaps are declared, no limit is broken.
 
 `BOOKTAPE_FAULT_SCRIPTS` says how many random combinations to try; without it a dozen, none of which
 lasts for hours. All of it happens at the exchange's own pace, in virtual time.

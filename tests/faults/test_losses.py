@@ -1,4 +1,4 @@
-"""Coverage lost to a fault is what the fault forces, and never more than twice that."""
+"""The coverage lost to a fault is what the fault makes unavoidable, and never more than twice that."""
 
 from __future__ import annotations
 

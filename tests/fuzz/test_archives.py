@@ -1,4 +1,4 @@
-"""Whatever stands in an archive: its rows, a finding or one typed error, never anything else."""
+"""Whatever an archive holds: its rows, a finding or one typed error, never anything else."""
 
 from __future__ import annotations
 

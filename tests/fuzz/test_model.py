@@ -1,4 +1,4 @@
-"""Whatever stands on a tape: `verify` derives rows from it, or says that it is damaged, never anything else.
+"""Whatever a tape holds: `verify` derives rows from it, or says that it is damaged, never anything else.
 
 No archive is made for an example: the lines go straight to the second implementation.
 """

@@ -1,7 +1,7 @@
-"""The wheel and the sdist: what is in them, and that they work where the source tree is not.
+"""The wheel and the sdist: what is in them, and that they work without the source tree.
 
-What is in them is looked at in `make test-system`. That the wheel, installed alone, records and proves needs the index and
-minutes: `make test-long`, once for each supported Python that is on the path.
+`make test-system` checks what is in them. To check that the wheel, installed alone, records and proves takes the index
+and some minutes: `make test-long` does it, once for each supported Python on the path.
 """
 
 from __future__ import annotations

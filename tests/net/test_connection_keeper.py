@@ -1,4 +1,4 @@
-"""A connection that is always there: again after a loss, and before a loss that can be foreseen."""
+"""A connection that is always there: opened again after a loss, and replaced before a foreseeable loss."""
 
 from __future__ import annotations
 

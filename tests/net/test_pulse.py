@@ -1,4 +1,4 @@
-"""The pulse: asked for in time, within the budget, and only what is quiet is written down."""
+"""The pulse: requested in time, within the budget, and written down only for quiet symbols."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where requests go and what goes with them: nothing is followed, nothing is remembered."""
+"""Where requests go and what goes with them: no redirect is followed, nothing is remembered."""
 
 from __future__ import annotations
 

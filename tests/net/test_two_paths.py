@@ -1,4 +1,4 @@
-"""An exchange with two hosts: connections go both ways, and requests where one can be reached."""
+"""An exchange with two hosts: connections use both, and requests use one that can be reached."""
 
 from __future__ import annotations
 

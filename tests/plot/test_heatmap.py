@@ -1,4 +1,4 @@
-"""The heatmap: what stands in its cells, what is hatched, and what its legend says."""
+"""The heatmap: what its cells show, what is hatched, and what its legend says."""
 
 from __future__ import annotations
 

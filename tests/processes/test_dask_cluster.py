@@ -1,4 +1,4 @@
-"""A cluster that cannot be used is one sentence, soon."""
+"""A cluster that cannot be used is reported in one sentence, soon."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The bound: no book is called known that nothing proves, and none is called unknown without need.
 
-Scripts of a small world in which everything can fail (faulty_world.py) are held beside its truth
+Scripts of a small world in which everything can fail (faulty_world.py) are compared with its truth
 (evidence_record.py). Then each rule is loosened, and the same scripts must find it.
 """
 

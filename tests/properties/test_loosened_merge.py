@@ -1,7 +1,7 @@
 """Would we notice? Each rule by which connections are merged is loosened, and scripts must find it.
 
-As in test_loosened_rules.py: numbered scripts are played until one shows a broken promise. Some
-rules show in scripts of any trouble, some in those where every event is brought.
+As in test_loosened_rules.py: numbered scripts are played until one shows a broken promise. Some rules show in scripts
+of any trouble, some in those where every event is delivered.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where an archive may stand, and which of its files count."""
+"""Where an archive may lie, and which of its files count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A function of one's own over all segments: what it returns does not depend on who calls it."""
+"""A user's own function over all segments: what it returns does not depend on who calls it."""
 
 from __future__ import annotations
 

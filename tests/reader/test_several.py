@@ -1,4 +1,4 @@
-"""Several archives of different symbols are read as one; the same symbol in two of them is to be merged first."""
+"""Several archives of different symbols are read as one; the same symbol in two of them must be merged first."""
 
 from __future__ import annotations
 

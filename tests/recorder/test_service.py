@@ -1,4 +1,4 @@
-"""systemd is told when a recorder records, and that it lives, by the datagrams that it expects."""
+"""systemd is told when a recorder is recording, and that it is alive, by the datagrams that systemd expects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beside a recorder: old segments are removed in a process of their own, which ends with it."""
+"""Beside a recorder: old segments are removed in a separate process, which ends with the recorder."""
 
 from __future__ import annotations
 

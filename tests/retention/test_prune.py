@@ -1,4 +1,5 @@
-"""What need not be kept goes once it is verified, and nothing else; what is left says what was removed."""
+"""Segments that need not be kept are removed once they are verified, and nothing else is; what is left says what was
+removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A recorder at work for a week, pruned after each segment, its days compacted: disk and memory are flat, all verifies."""
+"""A recorder at work for a week, pruned after each segment, its days compacted: disk and memory are flat, and
+everything verifies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Restarts: epochs go on from wherever anything is still known, and the time between is a gap."""
+"""Restarts: epoch numbers continue from whatever is still known, and the time between is a gap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file of some kilobytes that holds gigabytes is damaged, by name; no memory is taken for it."""
+"""A file of some kilobytes that holds gigabytes is named as damaged; no memory is taken for it."""
 
 from __future__ import annotations
 

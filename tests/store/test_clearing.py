@@ -1,4 +1,4 @@
-"""What is removed is what booktape made, and nothing else; nothing behind a link is touched."""
+"""Only what booktape made is removed; nothing behind a link is touched."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The disk refuses, at every operation of a segment's life: nothing that the tape promises is missing.
 
-What may pass (no space, no quota) is waited for, and then everything is there; at anything else the
+A refusal that may pass (no space, no quota) is waited out, and then everything is there; at any other the
 recorder, the recovery or the rebuild ends with a sentence, and the next start has everything.
 """
 

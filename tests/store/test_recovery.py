@@ -1,4 +1,4 @@
-"""What a killed recorder left is sealed as he would have done it, and what is not ours is left."""
+"""What a killed recorder left is sealed as it would have done it, and files that are not ours are left alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders for a while: none is left for ever, whatever became of the process that made it."""
+"""Temporary folders: none is left for ever, whatever became of the process that made it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""A tape that was being written, with damage in its middle: what is before is recovered, and nothing is lost in silence.
+"""A tape that was being written, with damage in its middle: everything before it is recovered, and nothing is lost in
+silence.
 
 A kill leaves a part of a line at the end. A whole line that cannot be decoded, or bytes that cannot be
-decompressed, come from something else (a bad disk, an editor, a stranger), and more may stand behind them.
+decompressed, come from something else (a bad disk, an editor, a stranger), and more may follow them.
 """
 
 from __future__ import annotations

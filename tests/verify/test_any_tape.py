@@ -1,6 +1,6 @@
 """Random tapes of format 2, recorded as the recorder does, read by `verify`: both say the same of each.
 
-Two implementations of one text, written apart: of what both agree on, at least the text is clear.
+Two implementations of one text, written separately: where both agree, at least the text is clear.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Random tapes with trades, recorded as the recorder does, read by `verify`: both say the same of each.
 
-Trades are lost, repeated and delayed on three connections, counted anew, and filled by answers that are cut short,
-left incomplete, out of order or no answers at all; between them segments and recorders end.
+Trades are lost, repeated and delayed on three connections, their ids start over, and holes are filled by answers that
+are cut short, incomplete, out of order or not answers at all; between them segments and recorders end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A size that the exchange caps is "so much, or more": no double is it, and that is no fault of a row."""
+"""A size that the exchange caps means "this much, or more": no double equals it, which is not a fault of a row."""
 
 from __future__ import annotations
 

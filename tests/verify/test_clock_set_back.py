@@ -1,4 +1,5 @@
-"""A clock that is set back takes along what waits, and who is not recorded: for the recorder, and for `verify`."""
+"""A clock that is set back moves back what waits, and symbols that are not recorded: for the recorder, and for
+`verify`."""
 
 from __future__ import annotations
 

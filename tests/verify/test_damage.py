@@ -1,4 +1,4 @@
-"""Every kind of damage is found and named, also where the manifest was made to fit."""
+"""Every kind of damage is found and named, even where the manifest was made to fit."""
 
 from __future__ import annotations
 

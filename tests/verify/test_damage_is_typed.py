@@ -1,4 +1,5 @@
-"""What a file holds is damage; a mistake of booktape's own never is, and hostile values never end in a traceback."""
+"""Bad contents of a file are damage; a mistake in booktape itself never is, and hostile values never end in a
+traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A receipt that no booktape wrote is a difference, by name, and nothing worse."""
+"""A receipt that booktape did not write is a difference, by name, and nothing worse."""
 
 from __future__ import annotations
 

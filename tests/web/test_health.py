@@ -1,4 +1,4 @@
-"""A recorder is ready while every promise is kept, and says otherwise which is not."""
+"""A recorder is ready while every promise is kept; otherwise it says which one is not."""
 
 from __future__ import annotations
 

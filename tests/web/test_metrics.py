@@ -1,4 +1,4 @@
-"""`/metrics` is what Prometheus reads, in both of its forms, and follows its rules of names."""
+"""`/metrics` is what Prometheus reads, in both of its formats, and follows its rules for names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nouns → bytes: what the built-in exchange says is what the recorder hears."""
+"""Values → bytes: what the built-in exchange sends is what the recorder receives."""
 
 from __future__ import annotations
 

@@ -28,9 +28,10 @@ def _unused(*_told: object) -> None:
 class Ccxt(Peer):
     package = "ccxt"
     includes = (
-        "the socket's own parser (orjson), `binance.handle_order_book` with its check of ids, down "
-        "to `handle_delta`. Plain Python. The choice of the handler is left out. A snapshot is a "
-        "tuple of each level, in order: its own `copy` sorts everything in anew, and takes longer."
+        "the socket's own parser (orjson), `binance.handle_order_book` with its check of ids, "
+        "down to `handle_delta`. Plain Python. The choice of the handler is left out. A "
+        "snapshot is a tuple of each level, in order: its own `copy` sorts everything in again, "
+        "and takes longer."
     )
 
     def __init__(self, snapshot: bytes) -> None:

@@ -26,9 +26,9 @@ class _Rest:
 class Cryptofeed(Peer):
     package = "cryptofeed"
     includes = (
-        "`Binance.message_handler` (its own JSON parser, `Decimal`) with its check of ids, and no callback; "
-        "a snapshot is `to_list` of both sides of its book, which is written in C: pairs of "
-        "`Decimal`, the fastest of its ways."
+        "`Binance.message_handler` (its own JSON parser, `Decimal`) with its check of ids, and "
+        "no callback; a snapshot is `to_list` of both sides of its book, which is written in C: "
+        "pairs of `Decimal`, the fastest form that it offers."
     )
     combined = True
 

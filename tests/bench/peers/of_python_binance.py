@@ -24,10 +24,10 @@ class _Rest:
 class PythonBinance(Peer):
     package = "python-binance"
     includes = (
-        "`ReconnectingWebsocket.json_loads` (orjson, which it takes when it is installed), "
+        "`ReconnectingWebsocket.json_loads` (orjson, which it uses when it is installed), "
         "`DepthCacheManager._process_depth_message` with its check of ids; a snapshot is "
-        "`DepthCache.get_bids` and `get_asks`, which also turn prices from texts into floats. Plain "
-        "Python. Its queue is left out, and its logging, which formats every message."
+        "`DepthCache.get_bids` and `get_asks`, which also turn prices from texts into floats. "
+        "Plain Python. Its queue and its logging, which formats every message, are left out."
     )
 
     def __init__(self, snapshot: bytes) -> None:

@@ -25,9 +25,9 @@ class OwnBook(Peer):
     package = "booktape"
     kind = ", the same work"
     includes = (
-        "`decode_event`, `OrderBook.apply`; a snapshot is `OrderBook.columns` (four arrays of doubles). "
-        "Numbers are checked and become doubles, ids are compared as the others compare them. An "
-        "event is only noted down, a snapshot sorts the changes in."
+        "`decode_event`, `OrderBook.apply`; a snapshot is `OrderBook.columns` (four arrays of "
+        "doubles). Numbers are checked and become doubles, ids are compared as the others "
+        "compare them. An event is only noted; a snapshot sorts the changes in."
     )
     combined = True
     binary = True
@@ -56,9 +56,9 @@ class OwnPath(Peer):
     package = "booktape"
     kind = ", its whole path"
     includes = (
-        "`Reconstruction.apply` of a stamped frame, as the recorder calls it: besides the above the "
-        "merging of connections, the state machine with its check of ids, the cadence, and the row "
-        "itself (a `BookRow`)."
+        "`Reconstruction.apply` of a stamped frame, as the recorder calls it: besides the "
+        "above, the merging of connections, the state machine with its check of ids, the "
+        "cadence, and the row itself (a `BookRow`)."
     )
     combined = True
     binary = True

@@ -1,4 +1,4 @@
-"""All faults together: they compose, they can be named in a text, and chance is the seed's."""
+"""All faults together: they compose, they can be named in a text, and chance follows from the seed."""
 
 from __future__ import annotations
 

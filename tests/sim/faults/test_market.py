@@ -1,4 +1,4 @@
-"""Faults that the market itself tells: its truth still holds, on real sockets."""
+"""Faults that the market itself shows: its truth still holds, on real sockets."""
 
 from __future__ import annotations
 

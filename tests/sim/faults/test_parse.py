@@ -1,4 +1,4 @@
-"""Scripts of faults: every kind can be written, and what is wrong is said with its place."""
+"""Scripts of faults: every kind can be written, and mistakes are reported with their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What falls silent while its connection stands: nothing is said, and pings go on."""
+"""Streams that fall silent while their connection stays open: nothing is sent, and pings continue."""
 
 from __future__ import annotations
 

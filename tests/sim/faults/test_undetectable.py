@@ -1,4 +1,4 @@
-"""Faults that nothing betrays: exactly one thing is wrong, ids chain, and the truth still tells."""
+"""Faults that nothing betrays: exactly one thing is wrong, ids chain, and the truth still shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two hosts of one exchange: the same market, and each with troubles of its own."""
+"""Two hosts of one exchange: the same market, and each host with its own troubles."""
 
 from __future__ import annotations
 
