@@ -10,8 +10,8 @@
     │   ├── SchedulerUnreachable    no Dask scheduler answers at the address of --dask
     │   ├── FolderNotShared         a worker on another machine does not see the same folder
     │   └── NotRecorded             the archive does not hold it
+    │       └── BookNotKnown          the book was not known at that moment
     ├── DamagedArchive            what was asked for may be in files that cannot be read
-    ├── BookNotKnown              the recording itself says that it did not know the book then
     ├── WireError                 bytes that do not follow the exchange's protocol
     │   ├── MalformedFrame
     │   └── MalformedNumber
@@ -140,12 +140,12 @@ class NotRecorded(UsageError):
     """There is no archive, or none of this symbol, or the tape that is needed is missing."""
 
 
+class BookNotKnown(NotRecorded):
+    """A moment inside a gap, or before or after everything recorded."""
+
+
 class DamagedArchive(BooktapeError):
     """Nothing was found of what was asked for, and some files could not be read: it may be in them."""
-
-
-class BookNotKnown(BooktapeError):
-    """A moment inside a gap, or before or after everything recorded."""
 
 
 class WireError(BooktapeError):

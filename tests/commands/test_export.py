@@ -77,6 +77,21 @@ def test_a_gap_is_reported(root: Path, tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
+    "options", ["incremental_book_L2", "csv --shape wide --depth 1", "parquet"]
+)
+def test_the_gap_in_which_the_recording_ends_is_reported(
+    root: Path, options: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By each format alike, once, and only within the time that was asked for."""
+    run(root, f"--symbol BTCUSDT --format {options}", tmp_path / "all")
+    last = "BTCUSDT: not known from 2026-06-09 00:00:59+00:00 until now (stopped)"
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[-1], lines.count(last)) == (last, 1)
+    run(root, f"--symbol BTCUSDT --to 2026-06-09T00:00:50 --format {options}", tmp_path / "part")
+    assert "stopped" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("options", "error", "sentence"),
     [
         ("--format csv --symbol XRPUSDT", NotRecorded, "has no data for XRPUSDT"),

@@ -71,6 +71,29 @@ def test_a_mistake_is_one_sentence(
         plot(root, "heatmap", **options)  # type: ignore[arg-type] # as the command line gives them
 
 
+@pytest.mark.parametrize(
+    ("picture", "inside", "before"),
+    [
+        ("depth", "--at 2026-06-09T00:00:25", "--at 2025-06-09T00:00:25"),
+        *(
+            (
+                kind,
+                "--from 2026-06-09T00:00:22 --to 2026-06-09T00:00:28",
+                "--from 2025-06-09T00:00:22 --to 2025-06-09T00:00:28",
+            )
+            for kind in ("spread", "heatmap")
+        ),
+    ],
+)
+def test_a_time_without_a_book_is_a_mistake_whatever_is_drawn(
+    root: Path, picture: str, inside: str, before: str
+) -> None:
+    """Inside a gap, and where nothing was recorded: the same exit code for each kind, and one sentence."""
+    for when in (inside, before):
+        code, _, sentence = run_here("plot", root, picture, "--symbol", "BTCUSDT", *when.split())
+        assert (code, sentence.count("\n")) == (2, 1), sentence
+
+
 def test_without_matplotlib_it_says_what_to_install(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,11 +7,15 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import booktape
+from booktape.errors import DamagedFile
 from booktape.reader import Coverage, Gap
+from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.coverage import DAYS_MAX, DayCoverage, day_coverage, days_between
+from booktape.reader.summary import summarize
 from reader.day import SYMBOLS, write
 from reader.truth import moment, truths
 
@@ -50,6 +54,22 @@ def test_a_segment_that_is_sealed_only_half_is_counted_once(sealed: Path, tmp_pa
     unsealed.mkdir(parents=True)
     tape.rename(unsealed / "tape.jsonl.zst")
     assert booktape.open(root).coverage() == whole
+
+
+def test_rows_of_a_file_that_was_found_damaged_do_not_count(sealed: Path, tmp_path: Path) -> None:
+    """Its end can be read, and yet it is not as it was sealed: `info` calls it damaged and counts the others."""
+    root = tmp_path / "copy"
+    shutil.copytree(sealed, root)
+    victim = sorted(root.glob("snapshots/symbol=BTCUSDT/*/*"))[1]
+    whole = pq.read_table(victim, partitioning=None)
+    pq.write_table(whole.slice(5), victim, row_group_size=600)
+    archive = ArchiveFiles.find(root, unsealed=False)
+    with pytest.warns(DamagedFile, match="it was sealed with"):
+        found = summarize(archive, booktape.Recording(archive)).symbols
+    wanted = {"BTCUSDT": 280 - whole.num_rows, "ETHUSDT": 280}
+    assert {own.symbol: own.rows for own in found} == wanted
+    left = [path for path in root.glob("snapshots/symbol=BTCUSDT/*/*") if path != victim]
+    assert found[0].bytes == sum(path.stat().st_size for path in left)
 
 
 def test_a_single_row_is_covered(tmp_path: Path) -> None:

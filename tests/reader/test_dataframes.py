@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,28 @@ def test_a_tool_that_is_missing_is_named(
     rows = rec.snapshots("BTCUSDT")
     with pytest.raises(UsageError, match=rf"^{name} is not installed. Try: pip install 'bookt"):
         rows.to_polars() if name == "polars" else rows.to_pandas()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("from math import no_such_name", "cannot import name 'no_such_name' from 'math'"),
+        ("import no_such_library", "No module named 'no_such_library'"),
+    ],
+)
+def test_a_tool_that_is_broken_is_not_called_missing(
+    rec: booktape.Recording,
+    tmp_path: Path,
+    content: str,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It does not fit its neighbours, or lacks one: the sentence has Python's reason."""
+    (tmp_path / "polars.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "polars")
+    with pytest.raises(UsageError, match=f"^polars is installed, but cannot be imported: {why}"):
+        rec.snapshots("BTCUSDT").to_polars()
 
 
 def test_a_query_reads_nothing_before_it_is_asked(

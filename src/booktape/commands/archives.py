@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from booktape.errors import BookNotKnown, DamagedArchive, DamagedFile, NotRecorded, TapesRemoved
+from booktape.errors import DamagedArchive, DamagedFile, NotRecorded, TapesRemoved
 from booktape.processes.terminal import write_to_stderr
 from booktape.reader import Recording
 
@@ -24,14 +24,14 @@ def naming_damage(recording: Recording) -> Iterator[None]:
 
     Tapes that were removed on purpose are named, too, and are no damage.
 
-    Raises DamagedArchive instead of NotRecorded and BookNotKnown where there is one: it may hold what is missing.
+    Raises DamagedArchive instead of NotRecorded where a file is damaged: it may hold what is missing.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedFile)
         warnings.simplefilter("ignore", TapesRemoved)
         try:
             yield
-        except (NotRecorded, BookNotKnown) as error:
+        except NotRecorded as error:
             if not recording.damaged:
                 raise
             raise DamagedArchive(f"{error} It may be in a file that cannot be read.") from error

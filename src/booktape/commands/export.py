@@ -33,7 +33,7 @@ from booktape.export.trades import TradeItem, trade_items, with_trades
 from booktape.export.updates import updates
 from booktape.processes.task_map import Shard
 from booktape.processes.terminal import counted, write_line, write_to_stderr
-from booktape.reader import Recording
+from booktape.reader import Gap, Recording
 from booktape.reader.shapes import checked_depth
 from booktape.store.target import check_folder, check_not_source
 
@@ -180,18 +180,23 @@ def _export_segment(symbols: list[str], request: _Request, part: Recording) -> E
 
 def _export(recording: Recording, name: str, request: _Request) -> None:
     """Export one symbol. Raises NotRecorded when nothing was written."""
-    files = 0
+    outcomes: list[Outcome] = []
     for outcome in _outcomes(recording, name, request):
-        files += isinstance(outcome, Written)
+        outcomes.append(outcome)
         write_line(_sentence(outcome))
-    if not files:
+    if not any(isinstance(outcome, Written) for outcome in outcomes):
         raise no_data_for(name)
+    if request.format in {"csv", "parquet"}:
+        # The formats that are made of tapes have reported it.
+        rows = recording.snapshots(name, request.start, request.end)
+        gap = rows.gap_at_end()
+        if gap and gap.epoch not in {o.epoch for o in outcomes if isinstance(o, Gap)}:
+            write_line(_sentence(gap))
 
 
 def _check(format_: Format, depth: int | None, shape: TableShape | None) -> None:
     """Raises UsageError where an option is missing or does not apply."""
-    rows = format_ in {"csv", "parquet"}
-    if shape and not rows:
+    if shape and format_ not in {"csv", "parquet"}:
         raise UsageError(f"--shape does not apply to --format {format_}. Leave it out.")
     if depth is None and (format_ == "book_snapshot" or shape == "wide"):
         raise UsageError(f"{shape or format_} needs a number of levels. Add --depth 25.")

@@ -10,12 +10,22 @@ from booktape.errors import UsageError
 
 # Any: a module that cannot be imported without the extra.
 def import_extra(module: str, library: str, extra: str) -> Any:  # noqa: ANN401
-    """A module that is, or needs, a library of an extra. Raises UsageError if the library is not installed."""
+    """A module that is, or needs, a library of an extra.
+
+    Raises UsageError if the library is not installed, or is installed and cannot be imported: it is of a version that
+    does not fit, or lacks something itself.
+    """
     try:
         return import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] != library:
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing == "booktape":
             raise
+        if isinstance(error, ModuleNotFoundError) and error.name in {library, None}:
+            raise UsageError(
+                f"{library} is not installed. Try: pip install 'booktape[{extra}]'"
+            ) from error
         raise UsageError(
-            f"{library} is not installed. Try: pip install 'booktape[{extra}]'"
+            f"{library} is installed, but cannot be imported: {error}. "
+            f"Try: pip install --force-reinstall {library}"
         ) from error

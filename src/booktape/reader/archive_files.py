@@ -160,6 +160,10 @@ class ArchiveFiles:
         """The sealed tapes, oldest first."""
         return self._files("tape", TAPE)
 
+    def undamaged(self, files: Iterable[ArchiveFile]) -> list[ArchiveFile]:
+        """Those of these files of which no damage was found so far."""
+        return [file for file in files if file.path not in self.damaged]
+
     def on_the_way(self) -> list[Segment]:
         """The segments of a bucket that have a tape and no manifest yet, oldest first."""
         whole = self._whole_segments()

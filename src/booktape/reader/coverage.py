@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from booktape.core.events import BookRow
-from booktape.reader.archive_files import ArchiveFiles
+from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.gaps import gap_table, gaps_by_symbol
 from booktape.reader.progress import tracked
 from booktape.reader.records import Gap
@@ -69,22 +69,22 @@ class DayCoverage:
 
 
 def coverage(archive: ArchiveFiles) -> list[Coverage]:
-    """The coverage of every symbol that has rows, by name.
+    """The coverage of every symbol that has rows, by name. Files that were found damaged do not count.
 
     Known weakness: an hour of unsealed tape is computed twice, once for its rows, once for gaps.
     """
     tapes = archive.tail()
-    files = {symbol: archive.rows(symbol) for symbol in archive.symbols()}
+    files: dict[str, list[ArchiveFile]] = {}
     groups: dict[str, list[GroupExtent]] = {}
-    for symbol, own in files.items():
-        ordered = in_order(archive, list(tracked(own, f"reading {symbol}")))
-        groups[symbol] = [group for file in ordered for group in archive.extents(file)]
+    for symbol in tracked(archive.symbols(), "reading symbols"):
+        files[symbol] = in_order(archive, archive.undamaged(archive.rows(symbol)))
+        groups[symbol] = [group for file in files[symbol] for group in archive.extents(file)]
     for tape in tapes:
         # A file of rows that cannot be read is none: the tape has the same rows.
         sealed = {
             symbol
             for symbol, own in files.items()
-            if any(file.segment == tape.segment and archive.extents(file) for file in own)
+            if any(file.segment == tape.segment for file in own)
         }
         for output in unsealed_outputs(archive, tape, None):
             if isinstance(output, BookRow) and output.symbol not in sealed:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from booktape.core.events import Floats
-from booktape.errors import UsageError
+from booktape.processes.extras import import_extra
 from booktape.reader.shapes import Shape, checked_depth, lobster, shaped
 
 if TYPE_CHECKING:
@@ -43,13 +42,13 @@ class Tabular(ABC):
 
     def to_polars(self, shape: Shape = "lists") -> pl.DataFrame:
         """A polars data frame. Raises UsageError if polars is not installed."""
-        polars = _extra("polars")
+        polars = import_extra("polars", "polars", "read")
         frame: pl.DataFrame = polars.from_arrow(self.to_arrow(shape))
         return frame
 
     def to_pandas(self, shape: Shape = "lists") -> pd.DataFrame:
         """A pandas data frame. Raises UsageError if pandas is not installed."""
-        _extra("pandas")
+        import_extra("pandas", "pandas", "read")
         return self.to_arrow(shape).to_pandas()
 
     def to_numpy(self) -> Floats:
@@ -65,11 +64,3 @@ class Tabular(ABC):
         """(T,) the epoch of each row. Between rows of different epochs updates are missing."""
         found = [batch.column("epoch") for batch in self.batches(["epoch"])]
         return pa.chunked_array(found, pa.int64()).to_numpy()
-
-
-# Any: a module that may not be installed.
-def _extra(name: str) -> Any:  # noqa: ANN401
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise UsageError(f"{name} is not installed. Try: pip install 'booktape[read]'") from error

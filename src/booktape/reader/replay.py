@@ -66,22 +66,22 @@ class _Tapes:
         # One worker may seal a tape while another worker has not sealed an earlier one yet.
         sealed, tail = archive.with_tail(archive.tapes)
         self.lineage = archive.lineage([*sealed, *tail])
-        self._files = {tape.segment: tape for tape in (*sealed, *tail)}
+        self.files = {tape.segment: tape for tape in (*sealed, *tail)}
 
     def reaching(self, time_us: int) -> list[ArchiveFile]:
         """The tapes that may have records of this time, the last recorded first."""
         found = self.lineage.reaching_into(time_us, time_us + 1)
-        return [self._files[one] for one in reversed(self.lineage.order) if one in found]
+        return [self.files[one] for one in reversed(self.lineage.order) if one in found]
 
     def between(self, start_us: int | None, end_us: int | None) -> list[ArchiveFile]:
         """The tapes between two times, and those that continue them: these may begin with records of that time."""
         found = self.lineage.reaching_into(start_us, end_us)
         found |= {after for one in found for after in self.lineage.after[one]}
-        return [self._files[one] for one in self.lineage.order if one in found]
+        return [self.files[one] for one in self.lineage.order if one in found]
 
     def after(self, tape: ArchiveFile) -> list[ArchiveFile]:
         """The tapes that continue this one."""
-        return [self._files[one] for one in self.lineage.after[tape.segment]]
+        return [self.files[one] for one in self.lineage.after[tape.segment]]
 
     def continues(self, tape: ArchiveFile, read: Sequence[ArchiveFile]) -> bool:
         """Whether a tape continues one of these: it must begin where that ended. If a clock was wrong, others may be between."""
@@ -199,6 +199,22 @@ def _state_at(
             books.apply(record)
     sync = books.syncs.get(symbol)
     return _StateAt(sync, past_ns or lines.reached_ns, past=bool(past_ns)) if sync else None
+
+
+def gap_at_end(archive: ArchiveFiles, symbol: str) -> Gap | None:
+    """The gap in which the last tape of a symbol ends; None if the book is known there, or the tape cannot be read.
+
+    `stopped` and `killed` are in no file until the next recording closes them.
+    """
+    tapes = _Tapes(archive)
+    for segment in reversed(tapes.lineage.order):
+        tape, books = tapes.files[segment], Reconstruction()
+        with suppress(DamagedTape), errors_as_damage(tape.path):
+            for record in read_records(archive, tape, frozenset({symbol}), every=FIRST_ROWS_ONLY):
+                books.apply(record)
+        if sync := books.syncs.get(symbol):
+            return Gap.of(sync.gap) if sync.gap else None
+    return None
 
 
 def replay(archive: ArchiveFiles, query: RowQuery) -> Iterator[Step | Gap]:

@@ -185,7 +185,8 @@ def _sealed_batches(
 def _check_sides(batch: pa.RecordBatch) -> None:
     """Raises Damaged for a side with more prices than sizes, or fewer, a size of 0 or less, or another best level.
 
-    Known weakness: only what is read is compared. Best prices that are read without their lists are believed.
+    Known weakness: only columns that are read are compared. Best prices that are read without their lists are believed,
+    also a null beside a list that is not empty: lists have no statistics that would show how many of them are empty.
     """
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     for price, size in (LISTS[:2], LISTS[2:]):

@@ -14,6 +14,7 @@ from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.dataframes import Tabular
 from booktape.reader.gaps import gap_list
 from booktape.reader.records import Book, Gap
+from booktape.reader.replay import gap_at_end
 from booktape.reader.resample import Resampled, ends_of_epochs
 from booktape.reader.rows import LISTS, QUOTES, SCHEMA, RowQuery, batches, flat, last_row
 from booktape.reader.spread import COLUMNS, mean_spread
@@ -44,6 +45,14 @@ class SymbolRows(Tabular):
     def gaps(self) -> list[Gap]:
         """The gaps between `start` and `end`, by epoch."""
         return [gap for gap in self._all_gaps() if self.query.overlaps(gap)]
+
+    def gap_at_end(self) -> Gap | None:
+        """The gap in which the recording ends, if it overlaps the query's time. It reads the last tape.
+
+        `gaps` lacks it when the recorder was stopped or killed, until the next recording closes it.
+        """
+        gap = gap_at_end(self._archive, self.query.symbol)
+        return gap if gap and self.query.overlaps(gap) else None
 
     def resample(self, interval: timedelta | str) -> Resampled:
         """One row per interval (`100ms`, `1s`, `5m`): the last book known within it.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.box import SIMPLE
 from rich.console import Group
@@ -64,7 +65,7 @@ def summarize(archive: ArchiveFiles, recording: Recording) -> ArchiveSummary:
     Afterwards `recording.damaged` has the files that are not as they were sealed. Raises BucketError.
     """
     recording.check_files()
-    checks = recording.checks().select(["symbol", "witness"]).to_pylist()
+    checks = _undamaged(archive, "checks").select(["symbol", "witness"]).to_pylist()
     tapes = archive.tapes()
     sealed = {manifest.segment for manifest in archive.manifests()}
     removed = sorted(removed_tapes(archive))
@@ -85,15 +86,20 @@ def summarize(archive: ArchiveFiles, recording: Recording) -> ArchiveSummary:
     )
 
 
+def _undamaged(archive: ArchiveFiles, name: str) -> pa.Table:
+    """The rows of one of the small tables, without those of damaged files."""
+    return archive.read_tables(name, archive.undamaged(archive.tables(name)))
+
+
 def _trades(archive: ArchiveFiles, recording: Recording) -> dict[str, TradeCounts]:
     missing: Counter[str] = Counter()
-    for gap in recording.trade_gaps().to_pylist():
+    for gap in _undamaged(archive, "trade_gaps").to_pylist():
         # Where ids started again the number is not known, and the last one is below the first one.
         missing[gap["symbol"]] += max(0, gap["last_id"] - gap["first_id"] + 1)
     found = {}
     for symbol in recording.symbols():
         stored = 0
-        for file in archive.trades(symbol):
+        for file in archive.undamaged(archive.trades(symbol)):
             with archive.skip_damaged(file.path), archive.open(file) as opened:
                 stored += pq.read_metadata(opened).num_rows
         if stored or missing[symbol]:

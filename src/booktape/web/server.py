@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from importlib import resources
 from types import MappingProxyType, TracebackType
@@ -44,7 +44,7 @@ _FILES: Final = MappingProxyType(
 )
 """Path, the file in `page/`, its type."""
 
-_STATUSES: Final = MappingProxyType(
+_STATUSES: Final[Mapping[type[BooktapeError], HTTPStatus]] = MappingProxyType(
     {
         UsageError: HTTPStatus.BAD_REQUEST,
         NotRecorded: HTTPStatus.NOT_FOUND,
