@@ -1,4 +1,4 @@
-"""Pauses between attempts, as plain numbers: they can be tested without waiting."""
+"""Pauses between attempts, as plain numbers, so that they can be tested without waiting."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ LONGEST_S: Final = 30.0
 def full_jitter(uniform: Callable[[float, float], float]) -> Iterator[float]:
     """Pauses in seconds: anywhere between 0 and a bound that doubles up to LONGEST_S.
 
-    Full jitter, so that clients that were cut at the same time do not come back at the same time. No pause is longer
-    than all pauses before it together (except for FIRST_S): so coming back takes no longer than the trouble lasted.
+    With full jitter, clients that were cut at the same time do not come back at the same time. No pause is longer
+    than all pauses before it together (except for FIRST_S), so coming back takes no longer than the trouble lasted.
     Start a new iterator after a success.
     """
     bound_s, waited_s = FIRST_S, 0.0

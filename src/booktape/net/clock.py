@@ -28,7 +28,7 @@ class SystemClock:
         return time.time_ns()
 
     def steady_s(self) -> float:
-        """Seconds that never step: the event loop's, for only by them can it wait."""
+        """Seconds that never step: those of the event loop, because it can only wait by its own clock."""
         return asyncio.get_running_loop().time()
 
     async def pause(self, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """The offset of our clock from the exchange's, measured every quarter of an hour and put on the tape.
 
-The exchange reads its clock at some moment between our request and its answer. So the offset is our time in the
-middle of the two minus the exchange's time, give or take half of the round trip.
+The exchange reads its clock at some moment between our request and its answer. So the offset is our time halfway
+between the two minus the exchange's time, give or take half of the round trip.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ EVERY_S: Final = 900.0
 AFTER_FAILURE_S: Final = 60.0
 
 SAMPLES: Final = 3
-"""Requests for each measurement, of which the fastest counts: the first may have to open a connection, and any
-may be delayed."""
+"""Requests for each measurement. Only the fastest counts: the first may have to open a connection, and any may be
+delayed."""
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ class OffsetMeter:
         self._http = rest.http
 
     async def run(self) -> None:
-        """Measure until cancelled. No answer of the exchange ends it."""
+        """Measure until cancelled. No answer from the exchange ends it."""
         await self._clock.pause(FIRST_S)
         while True:
             offset = await self.measure()
@@ -44,7 +44,7 @@ class OffsetMeter:
             await self._clock.pause(EVERY_S if offset else AFTER_FAILURE_S)
 
     async def measure(self) -> ClockOffset | None:
-        """One measurement; None when the exchange did not answer, or not with a time."""
+        """One measurement; None if the exchange did not answer, or not with a time."""
         samples: list[ClockOffset] = []
         for _ in range(SAMPLES):
             number = await self._http.begin_when_free(self._context.venue.weights.time)
@@ -62,7 +62,7 @@ class OffsetMeter:
     async def _sample(self) -> ClockOffset:
         began_ns, began_s = self._clock.now_ns(), self._clock.steady_s()
         body = await self._http.get(self._context.venue.time_path(), MICROSECONDS)
-        # By steady time: our clock may be set meanwhile.
+        # By steady time: our clock may be set in the meantime.
         half_ns = round((self._clock.steady_s() - began_s) * 1e9 / 2)
         theirs_ns, unsure_ns = decode_server_time(body)
         offset_ns = began_ns + half_ns - theirs_ns

@@ -2,7 +2,7 @@
 
 A task that does nothing else stamps each message before anything decodes it. So the stamp says when the
 message left the socket, however far behind the rest of the recorder is. Known weakness: aiohttp hands messages
-over in the loop's next turn, so a stamp is late by what the loop was doing in between.
+over in the loop's next turn, so a stamp is late by whatever the loop was doing in between.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from booktape.net.session import proxy_for
 from booktape.wire.limits import CLIENT_MESSAGES_PER_S, MESSAGE_BYTES_MAX, PONG_WITHIN_S
 
 SIGN_OF_LIFE_S: Final = PONG_WITHIN_S / 2
-"""After this time without a sign of life we ping; after as long again the connection is dead."""
+"""After this time without a sign of life we ping; after the same time again the connection is dead."""
 
 ANSWERED_S: Final = 10.0
 """An exchange that seldom pings has this time to answer our ping before its silence means anything."""
@@ -55,9 +55,9 @@ log = structlog.get_logger()
 class Connection:
     """Puts the messages of `symbols` into the queue until the connection is lost.
 
-    `replacement_wanted` is set, and `replace_because` says why, when a successor should be opened: its keeper does
-    that. The connection asks for one itself when it is silent. `was_for_our_behaviour` says that the exchange
-    closed it with code 1008: then the next attempt has to wait.
+    When a successor should be opened, which the keeper does, `replacement_wanted` is set and `replace_because` says
+    why. The connection asks for one itself when it is silent. `was_for_our_behaviour`: the exchange closed it with
+    code 1008, so the next attempt has to wait.
 
     A full queue stops the reading, and TCP then stops the exchange: nothing is dropped here.
     """
@@ -88,11 +88,11 @@ class Connection:
         self._is_closed = False
 
     async def run(self) -> None:
-        """From handshake to loss; then `ended` is set and `why` says what happened."""
+        """Run from handshake to loss; then `ended` is set and `why` says what happened."""
         try:
             self.why = await self._connect()
         except WSServerHandshakeError as error:
-            # Like the answer to a request, it may ask for a pause.
+            # Like the answer to a request, a refused handshake may ask for a pause.
             pause = self._context.pause
             asks = error.status in PAUSE_STATUSES
             why = pause.begin(error.status, error.headers or {}) if asks else error
@@ -104,18 +104,18 @@ class Connection:
             self.ended.set()
 
     def want_replacement(self, why: str) -> None:
-        """Ask for a successor; of several reasons the first counts."""
+        """Ask for a successor; if there are several reasons, the first one counts."""
         if not self.replacement_wanted.is_set():
             self.replace_because = why
             self.replacement_wanted.set()
 
     async def close(self) -> None:
-        """Close it, before or after the handshake; `run` returns."""
+        """Close the connection, before or after the handshake; `run` then returns."""
         self._is_closed = True
         if self._socket is not None:
             await _end(self._socket)
         if self._reading is not None:
-            # A peer that goes on sending would keep `receive` busy for ever: it waits for the peer's close.
+            # A peer that keeps sending would keep `receive` busy for ever, because it waits for the peer's close.
             self._reading.cancel()
 
     async def _connect(self) -> str:
@@ -124,7 +124,7 @@ class Connection:
             URL(url, encoded=True),
             proxy=proxy_for(url),
             autoping=False,
-            # The first length that is refused, announced or reached by fragments.
+            # The first length that is refused, whether it is announced or reached by fragments.
             max_msg_size=MESSAGE_BYTES_MAX + 1,
             decode_text=False,
             timeout=ClientWSTimeout(ws_close=_CLOSE_S),
@@ -132,9 +132,7 @@ class Connection:
         async with asyncio.timeout(HANDSHAKE_S):
             socket = await handshake
         try:
-            return (
-                "not needed any more" if self._is_closed else await self._receive_until_lost(socket)
-            )
+            return "no longer needed" if self._is_closed else await self._receive_until_lost(socket)
         finally:
             await _end(socket)
 
@@ -155,7 +153,7 @@ class Connection:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise  # the recorder ends
-            why = "closed by us while the exchange went on sending"
+            why = "closed by us while the exchange was still sending"
         finally:
             watch.cancel()
         await queue.put(
@@ -164,12 +162,12 @@ class Connection:
         return why
 
     async def _read(self, socket: Socket) -> str:
-        """Stamp messages and put them into the queue until the connection ends; why it did. Raises Oversized."""
+        """Stamp messages and put them into the queue until the connection ends. Returns why. Raises Oversized."""
         clock, queue, ticks = self._context.clock, self._context.queue, self._context.ticks
         while True:
             message = await socket.receive()
             if ticks.is_due():
-                # The tick goes before what waited in the socket while this process was stopped.
+                # The tick goes before the messages that waited in the socket while this process was stopped.
                 await ticks.put()
             now_ns = clock.now_ns()
             if message.type in _SIGNS_OF_LIFE:
@@ -196,7 +194,7 @@ class Connection:
     ) -> None:
         """Send, unless it would exceed "5 incoming messages per second", PONGs included.
 
-        An unanswered ping is followed by further pings; one message too many cuts the connection.
+        If we do not answer a ping, more pings follow; if we send one message too many, we are cut off.
         """
         now_s = self._context.clock.steady_s()
         if self._messages.wait_s(1, now_s):
@@ -205,13 +203,13 @@ class Connection:
         try:
             await send(payload)
         except (aiohttp.ClientError, OSError) as error:
-            # The reader meets the same end after all that has arrived before it, and reports it.
+            # The reader gets to the same end after everything that arrived before it, and reports it.
             log.debug("not sent", connection=self.number, error=error_text(error))
 
     async def _end_when_silent(self, socket: Socket) -> None:
-        """Look for signs of life: a message, a ping, an answer to ours. Without any, end the connection.
+        """Look for signs of life: a message, a ping, an answer to our ping. Without any, end the connection.
 
-        A successor is wanted when half of the time has passed.
+        A successor is requested when half of the time has passed.
         """
         pause = self._context.clock.pause
         pings_often = self._context.venue.ping_every_s < SIGN_OF_LIFE_S
@@ -235,7 +233,7 @@ class Connection:
 async def _end(socket: Socket) -> None:
     """Close, and wait up to _CLOSE_S for the answer.
 
-    aiohttp would wait that long for each further message, so for ever where the peer goes on sending.
+    aiohttp would wait that long for each further message, and so for ever if the peer keeps sending.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(_CLOSE_S):

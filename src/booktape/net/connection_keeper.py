@@ -2,7 +2,7 @@
 
 A lost connection is followed by another. A connection that is about to be lost (its lifetime ends, its server
 shuts down, it is silent, it delivered a malformed frame) gets its successor *before* it is closed: make before
-break. The two overlap until the successor has delivered everything that the old connection has.
+break. The two overlap until the successor has delivered everything that the old connection has delivered.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from booktape.wire.limits import ATTEMPTS_PER_WINDOW, ATTEMPTS_WINDOW_S, CONNECT
 
 HEALTHY_S: Final = 60.0
 DELIVERED_S: Final = 1.0
-"""A connection that lived HEALTHY_S, or delivered data and lived DELIVERED_S, resets the backoff. One that is
-accepted and cut at once does not, or the exchange would be asked again without a pause."""
+"""A connection that lived HEALTHY_S, or delivered data and lived DELIVERED_S, resets the backoff. A connection
+that is accepted and cut at once does not, or we would try again without a pause."""
 
 POLICY_PAUSE_S: Final = 60.0
-"""Extra pause after the exchange closed a connection for our behaviour (1008). It names no time; its limits
-are counted by the minute."""
+"""Extra pause after the exchange closed a connection for our behaviour (1008). It does not say how long to wait;
+its limits are counted by the minute."""
 
 AFTER_PAUSE_SPREAD_S: Final = 5.0
-"""After a pause that the exchange asked for, connections are opened one by one within this time: if the first is
-asked to wait again, the others are too."""
+"""After a pause that the exchange asked for, connections are opened one by one within this time: if the first one
+is told to wait again, the others wait too."""
 
 OVERLAP_CHECK_S: Final = 1.0
 OVERLAP_MAX_S: Final = 60.0
-"""How often the successor is compared with the old connection, and after what time the old one is closed anyway."""
+"""How often the successor is compared with the old connection, and after how long the old one is closed anyway."""
 
 _DAY_S: Final = 86_400.0
 
@@ -50,7 +50,7 @@ log = structlog.get_logger()
 def check_descriptors(context: NetContext, symbols: tuple[str, ...], connections: int) -> None:
     """Raise TooFewDescriptors unless this process may open the sockets that these symbols need.
 
-    Each connection needs two, since its successor is opened before it is closed.
+    Each connection needs two, because its successor is opened before it is closed.
     """
     streams = 2 * connections * len(context.venue.split(symbols, context.suffixes))
     what = f"{counted(len(symbols), 'symbol')} on --connections {connections}"
@@ -60,7 +60,7 @@ def check_descriptors(context: NetContext, symbols: tuple[str, ...], connections
 class ConnectionLimits:
     """What all keepers of a recorder share: the limit on attempts, and connection numbers, from 1, each used once.
 
-    `covers(old, new)` says whether connection `new` has delivered everything that `old` has.
+    `covers(old, new)` says whether connection `new` has delivered everything that `old` has delivered.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ConnectionKeeper:
     """Keeps one connection for `symbols`; during a replacement, two.
 
     `path` chooses among the venue's hosts, so that keepers of the same symbols use different hosts. After a failure
-    the next attempt goes to the next host: a host that carries a stream twice is better than no stream.
+    the next attempt goes to the next host: the same stream twice from one host is better than no stream.
     """
 
     def __init__(
@@ -101,13 +101,13 @@ class ConnectionKeeper:
         self._tasks = asyncio.TaskGroup()
 
     async def run(self) -> None:
-        """Connect, and connect again, until cancelled."""
+        """Connect, and reconnect, until cancelled."""
         pauses = full_jitter(random.uniform)
         async with self._tasks:
             await self._wait_for_attempt()
             current = self._open()
             while True:
-                # The exchange counts a lifetime from the handshake, not from the end of the predecessor.
+                # The exchange counts the lifetime from the handshake, not from the end of the predecessor.
                 left_s = self._limits.lifetime_s() - self._age_s(current)
                 ended, wanted = current.ended, current.replacement_wanted
                 await _first_of(ended.wait(), wanted.wait(), self._clock.pause(left_s))
@@ -139,9 +139,9 @@ class ConnectionKeeper:
                 self._tasks.create_task(connection.close())
 
     async def _replace(self, current: Connection) -> Connection | None:
-        """Open a successor, wait until it covers the current connection, close the current connection.
+        """Open a successor, wait until it covers the current connection, then close the current connection.
 
-        Returns the successor; None where the current connection was lost before there was one.
+        Returns the successor; None if the current connection was lost before there was one.
         """
         log.info("replacing connection", connection=current.number, why=current.replace_because)
         self._failures = 0  # its own host first, even if the current connection is on another
@@ -179,7 +179,7 @@ class ConnectionKeeper:
             await self._clock.pause(wait_s)
 
     def _open(self, *others: Connection) -> Connection:
-        """Begin a new connection, beside `others`."""
+        """Open a new connection, beside `others`."""
         self._limits.attempts.spend(1, self._clock.steady_s())
         urls = self._context.venue.ws_urls
         url = urls[(self._path + self._failures) % len(urls)]
@@ -209,7 +209,7 @@ class ConnectionKeeper:
 class ConnectionKeepers:
     """All keepers of a recorder: `connections` of them for each group of symbols that fits on one connection.
 
-    Where the venue has two hosts, they are spread over both: two paths, of which one may break.
+    If the venue has two hosts, the keepers are spread over both, so that one of the two paths may break.
     """
 
     def __init__(
@@ -236,9 +236,9 @@ class ConnectionKeepers:
                 self._tasks.create_task(self._replace_daily(self._rollover_at_s))
 
     def add(self, symbols: tuple[str, ...]) -> None:
-        """Add keepers for further symbols.
+        """Add keepers for more symbols.
 
-        Known weakness: symbols that were listed one by one keep a connection each until a restart.
+        Known weakness: symbols that were listed one by one each keep a connection of their own until a restart.
         """
         for group in self._context.venue.split(symbols, self._context.suffixes):
             for path in range(self._per_group):
@@ -247,12 +247,12 @@ class ConnectionKeepers:
                 self._tasks.create_task(keeper.run())
 
     def replace(self, connection: int, why: str) -> None:
-        """Replace one connection before it is closed."""
+        """Replace one connection: its successor is opened before it is closed."""
         for keeper in self._keepers:
             keeper.replace(connection, why)
 
     def end(self, connection: int) -> None:
-        """Close one connection now; another follows, as after any loss."""
+        """Close one connection now; another is opened, as after any loss."""
         for keeper in self._keepers:
             keeper.end(connection)
 

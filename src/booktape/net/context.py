@@ -19,9 +19,9 @@ from booktape.wire.endpoints import DEPTH_ONLY, Venue
 class NetContext:
     """The exchange's addresses, the HTTP session, the clock for stamps, and the queue for records.
 
-    Before a record is put into the queue, a tick that is due must be put there (`ticks`).
+    If a tick is due, it must be put into the queue before any other record (`ticks`).
     `pause` holds back requests and handshakes while the exchange asks for that.
-    `suffixes` name the streams of each symbol that are recorded.
+    `suffixes` name the streams that are recorded for each symbol.
     """
 
     venue: Venue
@@ -34,12 +34,12 @@ class NetContext:
 
 
 async def wait_at_most(event: asyncio.Event, seconds: float) -> None:
-    """Wait for an event, for this long at most."""
+    """Wait for an event, but at most this long."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
 
 
 def error_text(error: BaseException) -> str:
-    """An error's text, or its class: some network errors have no text."""
+    """An error's text, or the name of its class: some network errors have no text."""
     return str(error) or type(error).__name__

@@ -26,13 +26,13 @@ FIRST_S: Final = 5.0
 """Time from the start to the first pulse: by then the first books are synced."""
 
 PULSE_SPACING_S: Final = 5.0
-"""The shortest time between two pulses, also after `hurry`."""
+"""The shortest time between two pulses, even after `hurry`."""
 
 QUIET_NS: Final = 10**9
-"""A book is quiet when nothing has changed it since this time before the request left."""
+"""A book is quiet if it has not changed since this long before the request was sent."""
 
 GIVES_WAY_S: Final = 10.0
-"""How long snapshots of lost books go first. No longer: without a pulse quiet books would be lost, too."""
+"""How long snapshots of lost books go first. No longer, because without a pulse quiet books would be lost too."""
 
 _NOT_SERVED: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST)
 
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 class PulseClient:
     """Requests the best prices every `period_s` until cancelled.
 
-    `quiet_since` returns the books that nothing has changed since a moment (ns since 1970). They are requested by
+    `quiet_since` returns the books that have not changed since a moment (ns since 1970). They are requested by
     name, unless there is `on_names`: then each answer has all symbols, and `on_names` receives it.
     """
 
@@ -65,11 +65,11 @@ class PulseClient:
         self._logged_refusal = False
 
     def hurry(self) -> None:
-        """Let the next pulse come at once, or PULSE_SPACING_S after the last one."""
+        """Send the next pulse at once, or PULSE_SPACING_S after the last one."""
         self._hurried.set()
 
     async def run(self) -> None:
-        """Request pulses until cancelled. No answer of the exchange ends it."""
+        """Request pulses until cancelled. No answer from the exchange ends it."""
         await wait_at_most(self._hurried, FIRST_S)
         while True:
             await self._wait_for_budget()
@@ -98,7 +98,7 @@ class PulseClient:
             return
         http, venue = self._rest.http, self._context.venue
         path = venue.best_prices_path(tuple(sorted(quiet)) if self._by_name else ())
-        # A long list of names is no smaller than the whole answer.
+        # If the names are too many for one URL, all symbols are requested instead.
         whole = not self._by_name or len(path) > URL_BYTES_MAX
         number = http.begin(self._weight)
         asked_ns = self._clock.now_ns()
@@ -119,7 +119,7 @@ class PulseClient:
     async def _on_answer(self, asked_ns: int, prices: BestPrices) -> None:
         for why in prices.unreadable:
             log.warning("pulse not understood", error=why)
-        # Books that changed while the answer was on its way may be newer than the answer.
+        # Books that changed while the answer was on its way may be newer than it.
         quiet = self._quiet_since(asked_ns - QUIET_NS)
         tops = {symbol: prices.tops[symbol] for symbol in quiet if symbol in prices.tops}
         if tops:
@@ -130,7 +130,7 @@ class PulseClient:
             self._rest.http.back_off(number, error)
             return
         if not whole:
-            # "Invalid symbol": one symbol that is not listed any more spoils the answer for all.
+            # "Invalid symbol": one symbol that is no longer listed spoils the answer for all.
             self._by_name = False
             self._rest.recheck_listing.set()
             self.hurry()

@@ -6,8 +6,8 @@ from collections import deque
 from typing import Final
 
 WINDOW_S: Final = 61.0
-"""The exchange counts by minutes of its own clock. A sliding minute, and a second for the way there, keeps within each
-of them whatever the offset of the clocks."""
+"""The exchange counts by minutes of its own clock. A sliding minute, plus a second for the journey there, stays within
+the limit of each of them, whatever the offset of the clocks."""
 
 
 class RateLimit:
@@ -22,7 +22,7 @@ class RateLimit:
         self._spent: deque[tuple[float, int]] = deque()
 
     def wait_s(self, weight: int, now_s: float) -> float:
-        """How long to wait before a request of this weight may be sent; 0 for at once.
+        """How long to wait before a request of this weight may be sent; 0 means at once.
 
         A request that costs more than the whole limit waits until nothing else counts.
         """

@@ -1,4 +1,4 @@
-"""The bounded queue between `net` and the recorder: in order, and nothing is dropped."""
+"""The bounded queue between `net` and the recorder: it keeps the order, and drops nothing."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class RecordQueue:
 
     It is full with `most` records, or with the record that makes their payloads `most_bytes` long. A task that finds
     it full waits until half of it is empty. If each free place woke a task, readers and recorder would wake each
-    other for every record, just when the recorder is behind. Known weakness: messages that wait outside meanwhile
-    are stamped later, by the time that half a queue takes.
+    other for every record, just when the recorder is behind. Known weakness: messages that wait outside the queue
+    are stamped later, by as long as it takes to handle half a queue.
 
-    asyncio's own queue would do, but it counts, wakes and checks again for each record.
+    asyncio's own queue would work, but it counts, wakes and checks again for each record.
     """
 
     def __init__(self, most: int, most_bytes: float = inf) -> None:
@@ -49,7 +49,7 @@ class RecordQueue:
         self._has_records.set()
 
     async def take(self, most: int, most_bytes: int) -> list[TapeRecord]:
-        """The oldest records, as soon as there is one: at most `most`, and none after they hold `most_bytes`."""
+        """The oldest records, as soon as there is one: at most `most`, and no more once they hold `most_bytes`."""
         while not self._records:
             self._has_records.clear()
             await self._has_records.wait()

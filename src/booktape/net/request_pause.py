@@ -1,10 +1,10 @@
 """Pauses that the exchange asks for: until they are over no request and no handshake is sent.
 
-Three answers ask for a pause, to a request or to a WebSocket handshake:
+Three answers to a request or a WebSocket handshake ask for a pause:
 
 - 429, too many requests: "a Retry-After header is sent … and will give the number of seconds".
-- 418, banned: for the same time, or until the moment that the body names.
-- 403, the firewall: about five minutes, and each request meanwhile makes it longer.
+- 418, banned: for the number of seconds in that header, or until the moment that the body names.
+- 403, the firewall: about five minutes, and each request in the meantime makes it longer.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ban (418)."""
 
 FIREWALL_S: Final = 300.0
 FIREWALL_LONGEST_S: Final = 3_600.0
-"""The pause after the first 403, and the longest one: each 403 within an hour after the last pause doubles it."""
+"""The pause after the first 403, and the longest one: each 403 within an hour of the last pause doubles it."""
 
 _WITHOUT_RETRY_AFTER_S: Final = MappingProxyType(
     {HTTPStatus.TOO_MANY_REQUESTS: 60.0, HTTPStatus.IM_A_TEAPOT: 120.0}
@@ -50,18 +50,18 @@ _BANNED_UNTIL: Final = re.compile(rb"banned until (\d{13})\b")
 """ "Way too much request weight used; IP banned until 1659146400000. …": ms since 1970."""
 
 NO_PAUSE: Final = (-inf, -inf, 0.0)
-"""The first content of a `RequestPause`'s memory: the steady times at which the pause, and the firewall's last pause,
-end; and the length of the latter."""
+"""The first content of a `RequestPause`'s memory: the steady times at which the pause and the firewall's last pause
+end, and the length of the latter."""
 _UNTIL, _FIREWALL_UNTIL, _FIREWALL = range(3)
 
 log = structlog.get_logger()
 
 
 class RequestPause:
-    """The pause that the exchange asked for last. `memory` is shared by all processes that have one address.
+    """The pause that the exchange asked for last. `memory` is shared by all processes that use one address.
 
-    Known weakness: there is no lock. Of two pauses that are written at the same moment the shorter may win. The
-    exchange asks the whole address for one pause, so they end within a second of each other.
+    Known weakness: there is no lock. If two pauses are written at the same moment, the shorter one may win. The
+    exchange asks the whole address for one pause, so the two end within a second of each other.
     """
 
     def __init__(self, clock: Clock, memory: Array[c_double] | None = None) -> None:
@@ -69,7 +69,7 @@ class RequestPause:
         self._memory = (c_double * len(NO_PAUSE))(*NO_PAUSE) if memory is None else memory
 
     def left_s(self) -> float:
-        """How long the pause still lasts; 0 when there is none."""
+        """How much longer the pause lasts; 0 if there is none."""
         return max(0.0, self._memory[_UNTIL] - self._clock.steady_s())
 
     def begin(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> RateLimited:
@@ -84,7 +84,7 @@ class RequestPause:
         return RateLimited(status, what, pause_s)
 
     async def guard(self, request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
-        """The session's middleware: checks once more, at the last moment."""
+        """The session's middleware: check once more, at the last moment."""
         if self.left_s():
             raise aiohttp.ClientConnectionError(
                 f"{request.url}: not sent, the exchange asked for a pause"
@@ -105,9 +105,9 @@ class RequestPause:
         return min(asked_s, RETRY_AFTER_MAX_S)
 
     def _banned_s(self, body: bytes) -> float:
-        """The rest of a ban by its body; 0 where the body names no moment, or one that has passed.
+        """The rest of a ban by its body; 0 if the body names no moment, or one that has passed.
 
-        Known weakness: the moment is by the exchange's clock, and the difference by ours.
+        Known weakness: the moment is by the exchange's clock, but what is left is measured by ours.
         """
         until = _BANNED_UNTIL.search(body)
         return (
@@ -117,7 +117,10 @@ class RequestPause:
         )
 
     def _firewall_pause_s(self) -> float:
-        """Twice as long as the last one, if that ended within an hour. A 403 during a pause was under way before."""
+        """Twice as long as the last one, if that ended within the last hour.
+
+        A 403 during a pause does not double it: its request was under way before.
+        """
         memory, now_s = self._memory, self._clock.steady_s()
         if now_s >= memory[_FIREWALL_UNTIL]:
             again = now_s < memory[_FIREWALL_UNTIL] + FIREWALL_LONGEST_S
@@ -129,7 +132,7 @@ class RequestPause:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:
-    """The seconds of the header; 0 where it is missing or malformed."""
+    """The seconds in the header; 0 if it is missing or malformed."""
     text = headers.get("Retry-After")
     if text is None:
         return 0.0

@@ -22,17 +22,17 @@ from booktape.wire.limits import DEPTH_BYTES_MAX
 from booktape.wire.refusal import UNREAD_PARAMETER
 
 _HAS_NO_LIST: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST)
-_LATE_ATTEMPT: Final = 14  # by this attempt the pauses are the longest
+_LATE_ATTEMPT: Final = 14  # by this attempt the pauses are at their longest
 _HINT: Final = "trying again until it answers; without a network, --exchange sim works"
 
 BUDGET_CHECK_S: Final = 1.0
-"""The longest wait for budget before a look at what is most urgent now."""
+"""The longest wait for budget before checking again which request is the most urgent."""
 
 NAMED_MAX: Final = 100
-"""Symbols that are asked for by name. The whole list has thousands, in many megabytes."""
+"""How many symbols are requested by name at most. The whole list has thousands, in many megabytes."""
 
 ONE_BY_ONE_MAX: Final = 20
-"""Symbols that are looked up one by one: each costs as much as the whole list."""
+"""How many symbols are looked up one by one at most: each costs as much as the whole list."""
 
 log = structlog.get_logger()
 
@@ -48,11 +48,11 @@ class RestClient:
     """Repeats each request until it is answered: the most urgent first, then the oldest.
 
     A snapshot request is pending from `request_snapshot` until its answer is in the queue. Meanwhile it waits for
-    its turn, is under way, or is held back because its symbol has been asked for in vain. Audits leave half of the
+    its turn, is under way, or is held back because its symbol was requested in vain. Audits leave half of the
     budget to books that are not known. `recheck_listing` is set when the exchange does not know a symbol.
 
-    Known weakness: books that are being deepened may take all of the budget; a book that is lost then waits for a
-    minute at most.
+    Known weakness: books that are being deepened may take the whole budget; a book that is lost then waits for up
+    to a minute.
     """
 
     def __init__(self, context: NetContext, sharers: int = 1) -> None:
@@ -63,7 +63,7 @@ class RestClient:
         self._weights = context.venue.weights
         self._hides_permissions = context.venue.hides_permissions
         self._pending: dict[str, _Pending] = {}
-        # Those for whom it is time, and their place.
+        # The symbols whose requests need not wait any longer, each with its place.
         self._waiting: dict[str, tuple[Urgency, int]] = {}
         self._places = itertools.count()
         self._under_way = 0
@@ -71,7 +71,7 @@ class RestClient:
         self._tasks = asyncio.TaskGroup()
 
     def has_waiting(self, least: Urgency) -> bool:
-        """Whether a snapshot waits for its turn that is at least as urgent."""
+        """Whether a snapshot that is at least this urgent is waiting for its turn."""
         return any(urgency <= least for urgency, _ in self._waiting.values())
 
     async def look_up(
@@ -79,11 +79,11 @@ class RestClient:
     ) -> ExchangeInfo | None:
         """What the exchange lists: these symbols by name; or all symbols, with these among them.
 
-        Without a symbol, or with more than NAMED_MAX, it is all symbols. None when this server has no list.
+        Without a symbol, or with more than NAMED_MAX, it is all symbols. None if this server has no list.
 
         "If permissions parameter not provided, all symbols having either SPOT, MARGIN, or LEVERAGED
-        permission will be exposed": others are shown when they are named. And one name that the exchange
-        does not know spoils the answer for all. So what is missing is asked for once more, one by one.
+        permission will be exposed": other symbols are shown only if they are named. And one name that the
+        exchange does not know spoils the answer for all. So missing symbols are requested again, one by one.
         """
         if not whole and 0 < len(symbols) <= NAMED_MAX:
             named = await self.exchange_info(symbols)
@@ -104,8 +104,8 @@ class RestClient:
     async def exchange_info(self, symbols: tuple[str, ...] = ()) -> ExchangeInfo | None:
         """What the exchange lists of these symbols, or of all. Tries for ever.
 
-        None when this server has no list (404), or does not list one of the symbols (400). Where it does not
-        know `showPermissionSets` (400, -1104), the parameter is left out, now and from then on.
+        None if this server has no list (404), or does not list one of the symbols (400). If it does not know
+        `showPermissionSets` (400, -1104), the parameter is left out from then on.
         """
         venue = self.context.venue
         weight = venue.weights.exchange_info
@@ -129,11 +129,11 @@ class RestClient:
                 return info
 
     def request_snapshot(self, request: FetchSnapshot) -> None:
-        """Ask for a snapshot made from now on.
+        """Request a snapshot that is made from now on.
 
-        A symbol has one pending request. A later one replaces it (unless it comes from an audit or deepens the
-        book: then any answer serves it) and may only move the symbol forward. An answer to what was sent before
-        the latest request is thrown away: the stream may have been reconnected since.
+        A symbol has one pending request. A later request replaces it (unless the later one comes from an audit or
+        deepens the book: then any answer serves it) and may only move the symbol forward. An answer to a request
+        that was sent before the latest one was made is thrown away: the stream may have been reconnected since.
         """
         symbol = request.symbol
         is_pending = symbol in self._pending
@@ -146,7 +146,7 @@ class RestClient:
             self._enqueue(symbol)
 
     def forget(self, symbol: str) -> None:
-        """Do not ask for this symbol any more."""
+        """Stop requesting this symbol."""
         self._pending.pop(symbol, None)
         self._waiting.pop(symbol, None)
         self._update_ready()
@@ -185,7 +185,7 @@ class RestClient:
             body = await self.http.get(path, most_bytes=DEPTH_BYTES_MAX)
         except ExchangeError as error:
             if isinstance(error, HttpStatusError) and error.status == HTTPStatus.BAD_REQUEST:
-                # The trouble is this symbol's, not the exchange's: the others need not wait.
+                # The trouble is with this symbol, not with the exchange: the others need not wait.
                 log.warning("refused", symbol=symbol, error=str(error))
                 self.recheck_listing.set()
                 self._tasks.create_task(self._enqueue_later(symbol, _LATE_ATTEMPT))
@@ -197,12 +197,12 @@ class RestClient:
         pending = self._pending.get(symbol)
         if pending is None:
             return
-        # One that was sent before the stream was (re)connected may be older than the stream. On a quiet
-        # symbol nothing would show that, and an old book would be called known.
+        # The answer to a request that was sent before the stream was (re)connected may be older than the stream.
+        # On a quiet symbol nothing would show that, and an old book would be called known.
         if sent_s < pending.made_s:
             self._enqueue(symbol)
             return
-        # Before the answer can be seen, so that its handler may request again.
+        # Before the answer is in the queue, so that its handler may request again.
         self.forget(symbol)
         await queue.put(DepthAnswer(self._clock.now_ns(), symbol, limit, body))
 
@@ -214,13 +214,13 @@ class RestClient:
             self._update_ready()
 
     async def _enqueue_later(self, symbol: str, attempt: int) -> None:
-        """Pause first: an answer that did not fit will not fit better at once."""
+        """Pause first: if an answer did not fit, the next one will not fit any better at once."""
         pauses = full_jitter(random.uniform)
         await self._clock.pause(next(itertools.islice(pauses, attempt - 2, None)))
         self._enqueue(symbol)
 
     def _update_ready(self) -> None:
-        """Whether a waiting request may leave as soon as there is budget."""
+        """Set `_ready` if a waiting request may be sent as soon as there is budget; otherwise clear it."""
         if self._waiting and self._under_way < self.http.concurrency:
             self._ready.set()
         else:

@@ -1,7 +1,7 @@
 """The HTTP session of a recorder: no redirects, no cookies, no passwords.
 
-A redirect is an error, for REST and WebSocket alike: its target is not the exchange that was asked for, and may be
-without TLS. No cookie is kept, and no password of ~/.netrc is sent. Of the environment only proxies count.
+A redirect is an error, for REST and WebSocket alike: its target is not the exchange that was asked, and may lack
+TLS. No cookie is kept, and no password from ~/.netrc is sent. Only proxies are taken from the environment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from booktape.errors import UsageError
 from booktape.net.request_pause import RequestPause
 
 _PLAIN: Final = {"ws": "http", "wss": "https"}
-"""WebSockets use the proxy for HTTP where the environment names none for them; few do."""
+"""WebSockets use the HTTP proxy if the environment names none for them; few environments do."""
 
 _SHOWN: Final = 200
 
@@ -33,7 +33,7 @@ _SHOWN: Final = 200
 def open_session(pause: RequestPause) -> ClientSession:
     """The session for all requests and handshakes of a recorder; it sends nothing during a pause.
 
-    `trust_env` would bring proxies, but with them the passwords of ~/.netrc; so it is off, and each
+    `trust_env` would provide the proxies, but also send the passwords in ~/.netrc. So it is off, and each
     request names its proxy (`proxy_for`).
     """
     return ClientSession(
@@ -46,7 +46,7 @@ def open_session(pause: RequestPause) -> ClientSession:
 async def refuse_redirects(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     """A middleware. Raises RedirectClientError for a redirect.
 
-    aiohttp follows redirects after its middlewares, and `ws_connect` has no option against that.
+    aiohttp follows redirects after its middlewares have run, and `ws_connect` has no option to prevent that.
     """
     answer = await handler(request)
     if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
@@ -59,9 +59,9 @@ async def refuse_redirects(request: ClientRequest, handler: ClientHandlerType) -
 
 
 def proxy_for(url: str) -> URL | None:
-    """The proxy that the environment names for this address (HTTPS_PROXY, NO_PROXY and their kin).
+    """The proxy that the environment names for this address (HTTPS_PROXY, NO_PROXY and so on).
 
-    None where it names none, and for this machine: seen from a proxy, 127.0.0.1 is the proxy itself. Raises
+    None if it names none, and for this machine: as seen from a proxy, 127.0.0.1 is the proxy itself. Raises
     UsageError for a proxy that is not an address.
     """
     target = URL(url, encoded=True)
@@ -87,7 +87,7 @@ def _parsed(scheme: str, text: str) -> URL:
         proxy = URL()
     if proxy.scheme in {"http", "https"} and proxy.host:
         return proxy
-    shown = text.rpartition("@")[2][:_SHOWN]  # a password may stand before
+    shown = text.rpartition("@")[2][:_SHOWN]  # a password may come before it
     raise UsageError(
         f"The environment's {scheme.upper()}_PROXY ({shown!r}) is not the address of a proxy. "
         "Write http://HOST:PORT, or unset it."

@@ -1,8 +1,8 @@
 """The listing of the recorded symbols, looked up regularly in the exchange's list.
 
-A halted symbol sends nothing, which is no outage; a symbol that is not listed any more has ended. Where all symbols
+A halted symbol sends nothing, which is not an outage; a symbol that is no longer listed has ended. If all symbols
 are recorded, the pulse shows new ones within half a minute: its answer names every symbol (net/pulse.py). Without a
-pulse the next look at the whole list shows them.
+pulse, new symbols show when the whole list is next looked up.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 NAMED_LIST_EVERY_S: Final = 120.0
 WHOLE_LIST_EVERY_S: Final = 3_600.0
 LIST_SPACING_S: Final = 60.0
-"""Named symbols are looked up often, the whole list (many megabytes) seldom. `recheck_listing` brings either
-forward, but not below LIST_SPACING_S."""
+"""Named symbols are looked up often, the whole list (many megabytes) rarely. `recheck_listing` brings either look-up
+forward, but two are never closer than LIST_SPACING_S."""
 
 NAME_TRIES: Final = 5
-"""How often a name from the pulse is looked up, once a pulse, until it trades: the list may be behind. After that it
-has to wait for prices, or for the next look at the whole list."""
+"""How often a name from the pulse is looked up, once per pulse, until it trades: the list may lag behind. After that
+the name has to wait for prices, or until the whole list is next looked up."""
 
 log = structlog.get_logger()
 
 
 class ListingState(NamedTuple):
-    """What the tape says of a symbol's listing; empty texts where it says nothing."""
+    """What the tape says about a symbol's listing; empty strings where it says nothing."""
 
     status: str
     tick_size: str
@@ -44,7 +44,7 @@ class ListingState(NamedTuple):
 class SymbolStatusPoller:
     """Puts a `SymbolListing` into the queue for each symbol whose listing differs from `on_tape()`.
 
-    Before that, `on_list` receives every answer, whole lists and parts of them. With `new_ones` the whole list is
+    Before that, `on_list` receives every answer, whether a whole list or a part. With `new_ones` the whole list is
     looked up, and new names from the pulse are looked up at once.
     """
 
@@ -67,9 +67,9 @@ class SymbolStatusPoller:
         self._new = _NewNames()
 
     async def run(self, first: ExchangeInfo | None) -> None:
-        """Begin with the list that was looked up at the start, and go on until cancelled.
+        """Begin with the list that was looked up at the start, and continue until cancelled.
 
-        None, at the start or later: the exchange returned no list. It may return one next time.
+        A list of None, at the start or later, means that the exchange returned none. It may return one next time.
         """
         async with asyncio.TaskGroup() as group:
             group.create_task(self._look_up_regularly(first))
@@ -77,7 +77,7 @@ class SymbolStatusPoller:
 
     def on_pulse_names(self, prices: BestPrices) -> None:
         """Compare the names of a pulse with the list."""
-        if self._listed:  # before that, every name would be a new one
+        if self._listed:  # without a list, every name would be a new one
             self._new.add_from(prices, self._listed)
 
     async def _look_up_regularly(self, info: ExchangeInfo | None) -> None:
@@ -87,7 +87,7 @@ class SymbolStatusPoller:
                 self._mark_missing(info)
                 await self._update(info)
             await self._context.clock.pause(LIST_SPACING_S)
-            await self._write_changes()  # symbols that were added meanwhile are on the tape by now
+            await self._write_changes()  # symbols added in the meantime are on the tape by now
             whole = self._all or len(self._on_tape()) > NAMED_MAX
             if not self._missed:
                 every_s = WHOLE_LIST_EVERY_S if whole and info else NAMED_LIST_EVERY_S
@@ -105,7 +105,7 @@ class SymbolStatusPoller:
                 self._new.remove_found(names, info)
                 part = {name: info.symbols[name] for name in names if name in info.symbols}
                 await self._update(ExchangeInfo(part, info.weight_per_minute))
-            # At each pulse, even without a name: symbols that the last one added are on the tape by now.
+            # At each pulse, even without a name: symbols that the last pulse added are on the tape by now.
             await self._write_changes()
 
     def _not_delisted(self) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ class SymbolStatusPoller:
         return tuple(symbol for symbol, state in states if state.status != DELISTED)
 
     def _mark_missing(self, info: ExchangeInfo) -> None:
-        """A missing symbol counts as delisted when it is missing from the next list, too."""
+        """A missing symbol counts as delisted if it is missing from the next list too."""
         missed = set(self._not_delisted()) - info.symbols.keys()
         gone, self._missed = missed & self._missed, missed - self._missed
         for symbol in gone:
@@ -127,7 +127,7 @@ class SymbolStatusPoller:
     async def _write_changes(self) -> None:
         for symbol, before in self._on_tape().items():
             now = _state(self._listed[symbol], before) if symbol in self._listed else before
-            # The last change may still wait in the queue.
+            # The last change may still be waiting in the queue.
             if now != before and self._written.get(symbol) != (before, now):
                 self._written[symbol] = before, now
                 await self._context.queue.put(
@@ -136,7 +136,7 @@ class SymbolStatusPoller:
 
 
 def _state(info: SymbolInfo, before: ListingState) -> ListingState:
-    """What the tape should say. A delisted symbol keeps its steps."""
+    """What the tape should say about it. A delisted symbol keeps its steps."""
     if info.status == DELISTED:
         return before._replace(status=info.status)
     return ListingState(info.status, *info.steps())
@@ -145,7 +145,7 @@ def _state(info: SymbolInfo, before: ListingState) -> ListingState:
 class _NewNames:
     """The names from pulses that have to be looked up.
 
-    Those that no list has named, and those that did not trade by the list and have prices now.
+    They are the names that no list has had, and the names that were not trading by the list but have prices now.
     """
 
     def __init__(self) -> None:
@@ -168,7 +168,7 @@ class _NewNames:
         self._pulse.set()
 
     async def next_names(self) -> tuple[str, ...]:
-        """Wait for a pulse. Returns the names to look up, the newest first, NAMED_MAX of them."""
+        """Wait for a pulse. Returns the names to look up, newest first, at most NAMED_MAX."""
         await self._pulse.wait()
         self._pulse.clear()
         newest_first = sorted(self._tries_left.items(), key=lambda entry: -entry[1])

@@ -1,7 +1,7 @@
-"""Ticks: how the tape knows the time, once a second.
+"""Ticks tell the tape the time, once a second.
 
-The reconstruction reads no clock; it knows the time by ticks. While this process is stopped (a paused container, a
-sleeping laptop, SIGSTOP) messages wait in the sockets, and their stamps are late by the length of the pause. So a
+The reconstruction reads no clock; it knows the time from ticks. While this process is stopped (a paused container, a
+sleeping laptop, SIGSTOP), messages wait in the sockets, and their stamps are late by the length of the pause. So a
 tick that is due goes into the queue before any message from a socket does: it shows how long the pause was.
 """
 
@@ -16,18 +16,18 @@ from booktape.net.record_queue import RecordQueue
 TICK_S: Final = 1.0
 
 STEP_NS: Final = 10**9
-"""From this difference on our clock was set; slewing and our own delays stay below it."""
+"""A difference this large or larger means that our clock was set; slewing and our own delays stay below it."""
 
 _EARLY_S: Final = 1e-6
-"""A sleep may end this much early, by the rounding of its clock. Its second counts as passed, or the loop would sleep
-for no time at all until the clock had moved."""
+"""A sleep may end this much early, because its clock is rounded. Its second then counts as passed, or the loop would
+sleep for no time at all until the clock had moved."""
 
 
 class Ticks:
-    """Puts a `Tick` into the queue every second, and a `ClockStep` where our clock was set.
+    """Puts a `Tick` into the queue every second, and a `ClockStep` when our clock was set.
 
-    Known weakness: steady time does not run while a machine is suspended (on Linux), so that looks like a step of the
-    clock, not like a pause.
+    Known weakness: on Linux, steady time does not run while a machine is suspended, so a suspension looks like a step
+    of the clock and not like a pause.
     """
 
     def __init__(self, clock: Clock, queue: RecordQueue) -> None:
@@ -41,7 +41,7 @@ class Ticks:
         return self._clock.steady_s() - self._last_s >= TICK_S - _EARLY_S
 
     async def put(self) -> None:
-        """Put a tick, and a step of the clock before it, into the queue. Waits while the queue is full."""
+        """Put a tick into the queue, after a step of the clock if there was one. Waits while the queue is full."""
         now_s = self._clock.steady_s()
         elapsed_ns, self._last_s = round((now_s - self._last_s) * 1e9), now_s
         before_ns, self._ahead_ns = self._ahead_ns, self._ahead_of_steady_ns()
@@ -51,7 +51,7 @@ class Ticks:
         await self._queue.put(Tick(self._clock.now_ns(), elapsed_ns))
 
     def _ahead_of_steady_ns(self) -> int:
-        """The time of day less steady time, which changes when our clock is set, or while the machine sleeps."""
+        """The time of day minus steady time, which changes when our clock is set, or while the machine sleeps."""
         return self._clock.now_ns() - round(self._clock.steady_s() * 1e9)
 
     async def run(self) -> None:

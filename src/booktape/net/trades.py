@@ -1,4 +1,4 @@
-"""Requests for trades that no connection brought, after everything that a book needs."""
+"""Requests for trades that no connection delivered, after everything that a book needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHARE: Final = 10
 """All of these requests together take a tenth of the budget: 24 a minute at Binance, each of 1,000 trades."""
 
 REFUSED_S: Final = 900.0
-"""How long a symbol is not asked for after an answer that no repeat would change (HTTP 4xx)."""
+"""How long a symbol is not requested after an answer that no repeat would change (HTTP 4xx)."""
 
 log = structlog.get_logger()
 
@@ -29,12 +29,12 @@ log = structlog.get_logger()
 class TradeClient:
     """Sends one request at a time. A symbol that is requested again while it waits keeps its place.
 
-    A request leaves when no snapshot waits but for audits, half of the budget is free, and this client has not used its
-    SHARE of the last minute. A failed one is dropped: the reconstruction repeats it at the next tick, as long as the
-    trades are missing.
+    A request is sent when no snapshot is waiting except for audits, half of the budget is free, and this client has not
+    used its SHARE in the last minute. A failed request is dropped: the reconstruction repeats it at the next tick, as
+    long as the trades are missing.
 
-    Known weakness: what it has used is missing when all books are lost at once. Then the last tenth of the snapshots
-    that fit into a minute may come up to a minute later.
+    Known weakness: the weight that it has used is missing when all books are lost at once. Then the last tenth of the
+    snapshots that fit into a minute may come up to a minute later.
     """
 
     def __init__(self, rest: RestClient) -> None:
@@ -49,7 +49,7 @@ class TradeClient:
         self._ready = asyncio.Event()
 
     def request(self, request: FetchTrades) -> None:
-        """Ask for these trades when it is their turn."""
+        """Request these trades when it is their turn."""
         symbol = request.symbol
         refused_s = self._refused_until_s.get(symbol, 0.0)
         if symbol != self._under_way and self._clock.steady_s() >= refused_s:
@@ -71,7 +71,7 @@ class TradeClient:
     async def _wait_for_turn(self) -> None:
         http = self._rest.http
         while True:
-            # What the exchange allows may have become known meanwhile.
+            # The exchange's limit may have become known in the meantime.
             self._share.limit = max(self._weight, http.budget.limit // SHARE)
             now_s = self._clock.steady_s()
             wait_s = max(
@@ -92,7 +92,7 @@ class TradeClient:
         except ExchangeError as error:
             if _is_final(error):
                 self._refused_until_s[symbol] = self._clock.steady_s() + REFUSED_S
-                log.warning("missing trades are not to be had", symbol=symbol, error=str(error))
+                log.warning("missing trades are unavailable", symbol=symbol, error=str(error))
             else:
                 http.back_off(number, error, symbol=symbol)
         else:
