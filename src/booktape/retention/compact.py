@@ -31,7 +31,7 @@ from pyarrow.fs import LocalFileSystem
 from booktape.errors import Damaged, UsageError, WriteFailed
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.rows import RowQuery, batches
-from booktape.retention.proof import Proof, Proved, verified_receipt
+from booktape.retention.proof import Proof, Proved, changed_since, verified_receipt
 from booktape.retention.stored import StoredSegment, files_of, stored_segments
 from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.clearing import clear_segment, remove_empty_folder, remove_sealed
@@ -125,7 +125,7 @@ def _check_order(day: Day) -> None:
     Known weakness: where our clock was set back over midnight, that is so although no segment is missing.
     """
     for before, one in pairwise(day):
-        if before.segment not in one.before:
+        if before.segment not in one.continues:
             for each in day:
                 _check_has_tape(each)
             raise _NotVerified(
@@ -162,7 +162,7 @@ class _Compaction:
                 if receipt := self._copied.get(key):
                     outcome.there += 1
                     self._prove_what_continues(day, receipt)
-                elif not day[-1].after and day[-1].segment.tag in self._running:
+                elif not day[-1].continued_by and day[-1].segment.tag in self._running:
                     outcome.young.append(name)
                 else:
                     self._write(day, self._prove(day))
@@ -186,29 +186,29 @@ class _Compaction:
         there for ever.
         """
         last = day[-1]
-        if last.after and not receipt.continued_by:
+        if last.continued_by and not receipt.continued_by:
             # The receipt says what was unproven at its end, not at its beginning. That will do: what is unproven at an
             # end is what was so at the beginning and rests on it, and to take that part of it twice changes nothing.
             self._proof.note_beginning(last.segment, frozenset(receipt.unproven))
             self._prove_segment(last)
-            names = tuple(one.name for one in last.after)
+            names = tuple(one.name for one in last.continued_by)
             write_removal(self._out, day[0].segment, replace(receipt, continued_by=names))
 
     def _prove_segment(self, one: StoredSegment) -> Proved:
         _check_has_tape(one)
         if not one.has_tape and one.removal is not None:
-            _check(self._proof.compare_files(one.segment, one.removal))
+            _check(changed_since(self._source, one.segment, one.removal))
             return Proved(frozenset(one.removal.unproven), one.removal.unproven_rows)
         _check(self._proof.verify(one.segment))
-        for after in one.after:
-            if after not in self._stored:
-                raise _NotVerified(f"{after.name}, which continues {one.segment.name}, is missing")
-            before = self._stored[after].before
-            for other in before:
+        for later in one.continued_by:
+            if later not in self._stored:
+                raise _NotVerified(f"{later.name}, which continues {one.segment.name}, is missing")
+            continues = self._stored[later].continues
+            for other in continues:
                 # One that was removed, rows and tape, is not stored any more.
                 if other != one.segment and other in self._stored and self._stored[other].has_tape:
                     _check(self._proof.verify(other))
-            _check(self._proof.compare_beginning(after, before))
+            _check(self._proof.compare_beginning(later, continues))
         proved = self._proof.of(one.segment)
         self._proof.forget(one.segment)
         return proved
@@ -233,7 +233,7 @@ class _Compaction:
             for symbol, count in each.unproven_rows.items():
                 rows[symbol] = rows.get(symbol, 0) + count
         whole = Proved(proved[-1].unproven, rows)
-        write_removal(out, head, verified_receipt(out, head, day[-1].after, whole))
+        write_removal(out, head, verified_receipt(out, head, day[-1].continued_by, whole))
         with disk_errors_named(out.unsealed_of(head)):
             clear_segment(out, head)
 

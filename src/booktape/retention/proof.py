@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from booktape import __version__
 from booktape.errors import DamagedTape
-from booktape.retention.stored import files_of
+from booktape.retention.stored import files_of, irregular_file
 from booktape.store.layout import Layout, Segment
 from booktape.store.removals import Removal, now_text
 from booktape.store.unsealed_file import FileSeal
@@ -49,6 +49,8 @@ class Proof:
 
     def verify(self, segment: Segment) -> str:
         """Why the segment, with all of its symbols, is not verified; empty when it is."""
+        if why := irregular_file(self._layout, segment):
+            return why
         files = files_of(self._layout, segment)
         result = verify_segment(self._layout.root, files, None, no_step)
         if result.found.count.total():
@@ -56,38 +58,24 @@ class Proof:
         self._results[segment] = result
         return ""
 
-    def compare_files(self, segment: Segment, receipt: Removal) -> str:
-        """Why the files of a segment whose tape was removed are not what was verified; empty when they are."""
-        files, found = files_of(self._layout, segment), Findings()
-        files.removed = Removed(
-            is_whole=False,
-            is_verified=True,
-            manifest_sha256=receipt.manifest_sha256,
-            continued_by=frozenset(receipt.continued_by),
-            unproven=frozenset(receipt.unproven),
-            unproven_rows=receipt.unproven_rows,
-        )
-        check_seals(self._layout.root, files, found)
-        return _first(found) if found.count.total() else ""
+    def can_compare(self, segment: Segment, continues: Iterable[Segment]) -> bool:
+        """Whether all segments that it continues are verified, or its beginning is compared already."""
+        return segment in self._unproven or self._results.keys() >= {*continues}
 
-    def can_compare(self, after: Segment, before: Iterable[Segment]) -> bool:
-        """Whether all `before` a segment are verified, or it is proved already."""
-        return after in self._unproven or self._results.keys() >= {*before}
-
-    def compare_beginning(self, after: Segment, before: Iterable[Segment]) -> str:
-        """Why a segment does not begin as all `before` it ended; empty when it does. They `can_compare`."""
-        if after in self._unproven:
+    def compare_beginning(self, segment: Segment, continues: Iterable[Segment]) -> str:
+        """Why a segment does not begin as all that it continues ended; empty when it does. They `can_compare`."""
+        if segment in self._unproven:
             return ""
-        results = [self._results[one] for one in before]
+        results = [self._results[one] for one in continues]
         found = Findings()
         try:
-            begins = read_beginning(self._layout.root, files_of(self._layout, after))
+            begins = read_beginning(self._layout.root, files_of(self._layout, segment))
         except DamagedTape as error:
-            return f"{after.name}, which continues it, cannot be read: {error}"
+            return f"{segment.name}, which continues it, cannot be read: {error}"
         if not begins_as_ended(results, begins, found):
             return _first(found)
         unproven = (self._at_end(one) for one in results)
-        self._unproven[after] = frozenset().union(*unproven) & begins.begin.books.keys()
+        self._unproven[segment] = frozenset().union(*unproven) & begins.begin.books.keys()
         return ""
 
     def of(self, segment: Segment) -> Proved:
@@ -117,7 +105,7 @@ class Proof:
 
 
 def verified_receipt(
-    layout: Layout, segment: Segment, after: Iterable[Segment], proved: Proved
+    layout: Layout, segment: Segment, continued_by: Iterable[Segment], proved: Proved
 ) -> Removal:
     """The receipt of a tape that goes, or is not copied: what it proved, of what its manifest names now."""
     return Removal(
@@ -126,10 +114,31 @@ def verified_receipt(
         now_text(),
         verified_by=__version__,
         manifest_sha256=FileSeal.of_file(layout.manifest(segment)).sha256,
-        continued_by=tuple(one.name for one in after),
+        continued_by=tuple(one.name for one in continued_by),
         unproven=tuple(sorted(proved.unproven)),
         unproven_rows=proved.unproven_rows,
     )
+
+
+def changed_since(layout: Layout, segment: Segment, receipt: Removal) -> str:
+    """Why the files of a segment are not those that its receipt was written for; empty when they are.
+
+    Their sizes and checksums are compared with the manifest, and the manifest with the receipt. The tape may be gone
+    already, and any other file once the receipt says that all of them go.
+    """
+    if why := irregular_file(layout, segment):
+        return why
+    files, found = files_of(layout, segment), Findings()
+    files.removed = Removed(
+        is_whole=receipt.removed == "all",
+        is_verified=bool(receipt.verified_by),
+        manifest_sha256=receipt.manifest_sha256,
+        continued_by=frozenset(receipt.continued_by),
+        unproven=frozenset(receipt.unproven),
+        unproven_rows=receipt.unproven_rows,
+    )
+    check_seals(layout.root, files, found)
+    return _first(found) if found.count.total() else ""
 
 
 def _first(found: Findings) -> str:

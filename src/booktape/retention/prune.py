@@ -6,6 +6,7 @@ a segment that must stay keeps all those that continue it.
 **What never goes:**
 
 - what is not verified (retention/proof.py says what that means);
+- what has changed since it was verified, or is no regular file;
 - a segment that no other one continues: the next start continues from it;
 - what is not sealed;
 - what is not in every bucket that segments of this archive are shipped to.
@@ -17,7 +18,7 @@ last. So the next pass completes what this one began, and `verify` and the reade
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,7 @@ from msgspec.structs import replace
 
 from booktape.errors import DirectoryInUse, NotRecorded, UsageError
 from booktape.retention.limits import KEEP_ALL, Limit
-from booktape.retention.proof import Proof, verified_receipt
+from booktape.retention.proof import Proof, changed_since, verified_receipt
 from booktape.retention.stored import (
     StoredSegment,
     files_of,
@@ -34,6 +35,7 @@ from booktape.retention.stored import (
     stored_segments,
 )
 from booktape.ship.receipts import buckets
+from booktape.store.clearing import is_regular
 from booktape.store.layout import Layout, Segment
 from booktape.store.lock import lock_directory
 from booktape.store.removals import Removal, remove_segment, remove_tape
@@ -124,16 +126,16 @@ class _Pass:
             return
         if one.removal.removed == "all":
             self._remove_all(one.segment, one.removal)
-        elif self._layout.tape(one.segment).is_file():
+        elif one.has_tape and not changed_since(self._layout, one.segment, one.removal):
             self._remove_tape(one.segment, one.removal)
-        # Something else of that name is not booktape's: it stays, and is named once the tape is due.
+        # Anything else of that name is not the tape that was verified: it stays, and is named once the tape is due.
 
     def _due(self, stored: Sequence[StoredSegment]) -> tuple[set[Segment], set[Segment]]:
         """The segments whose tape need not be kept, and those of which nothing need be kept."""
         tapes = [one for one in stored if one.has_tape]
         limit, sizes = self._rules.tapes, [0] * len(tapes)
         if limit.size_bytes is not None:
-            sizes = [self._layout.tape(one.segment).stat().st_size for one in tapes]
+            sizes = [self._layout.tape(one.segment).lstat().st_size for one in tapes]
         tapes_due = limit.exceeded(tapes, sizes, self._now_us)
         limit, sizes = self._rules.everything, [0] * len(stored)
         if limit.size_bytes is not None:
@@ -143,18 +145,19 @@ class _Pass:
         return tapes_due, limit.exceeded(stored, sizes, self._now_us)
 
     def _remove_tapes(self, stored: Sequence[StoredSegment], due: set[Segment]) -> None:
-        by_segment = {one.segment: one for one in stored}
+        """Verify each segment whose tape is due, and remove the tape once what continues it was compared with its end."""
+        continues = {one.segment: one.continues for one in stored}
         known = {one.segment: one.unproven for one in stored if one.unproven is not None}
         proof = Proof(self._layout, known)
         stay: set[Segment] = set()
-        pending: list[StoredSegment] = []
+        verified: list[StoredSegment] = []
         for one in stored:
             if not one.has_tape:
                 continue
             if one.segment not in due:
                 stay.add(one.segment)
                 continue
-            waiting = [two.segment for two in pending]
+            waiting = [each.segment for each in verified]
             if reason := self._reason_to_stay(one, stay.union(waiting)):
                 stay.add(one.segment)
                 self._done.stays[one.segment.name] = reason
@@ -163,33 +166,45 @@ class _Pass:
                 stay.add(one.segment)
                 self._note_unverified(one.segment, why)
                 continue
-            pending.append(one)
-            for ready in list(pending):
-                following = [(two, by_segment[two].before) for two in ready.after]
-                if not all(proof.can_compare(*each) for each in following):
-                    continue
-                pending.remove(ready)
-                # All of them: what one proves may be needed of another segment, too.
-                whys = [proof.compare_beginning(*each) for each in following]
-                if why := next(filter(None, whys), ""):
-                    stay.add(ready.segment)
-                    self._note_unverified(ready.segment, why)
-                else:
-                    proved = proof.of(ready.segment)
-                    receipt = verified_receipt(self._layout, ready.segment, ready.after, proved)
-                    self._remove_tape(ready.segment, receipt)
-                proof.forget(ready.segment)
-        self._done.stays |= {one.segment.name: WAITS for one in pending}
+            verified.append(one)
+            # A segment may continue several, of two workers say: it is compared once all of those are verified.
+            for each in list(verified):
+                if all(proof.can_compare(later, continues[later]) for later in each.continued_by):
+                    verified.remove(each)
+                    if why := self._remove_proved_tape(each, continues, proof):
+                        stay.add(each.segment)
+                        self._note_unverified(each.segment, why)
+                    proof.forget(each.segment)
+        self._done.stays |= {one.segment.name: WAITS for one in verified}
+
+    def _remove_proved_tape(
+        self,
+        one: StoredSegment,
+        continues: Mapping[Segment, Sequence[Segment]],
+        proof: Proof,
+    ) -> str:
+        """Remove the tape of a verified segment. Returns why it stays, or an empty text."""
+        # All of them: what one proves may be needed of another segment, too.
+        whys = [proof.compare_beginning(each, continues[each]) for each in one.continued_by]
+        if why := next(filter(None, whys), ""):
+            return why
+        proved = proof.of(one.segment)
+        receipt = verified_receipt(self._layout, one.segment, one.continued_by, proved)
+        # Verification took a while.
+        if why := changed_since(self._layout, one.segment, receipt):
+            return why
+        self._remove_tape(one.segment, receipt)
+        return ""
 
     def _reason_to_stay(self, one: StoredSegment, stay: Collection[Segment]) -> str:
-        if not one.after:
+        if not one.continued_by:
             return LAST
         for address in self._buckets:
-            if not self._layout.receipt(address, one.segment).exists():
+            if not is_regular(self._layout.receipt(address, one.segment)):
                 reason = f"it is not in {address} yet"
                 self._done.unshipped[one.segment.name] = reason
                 return reason
-        return AFTER_ONE_THAT_STAYS if any(before in stay for before in one.before) else ""
+        return AFTER_ONE_THAT_STAYS if any(each in stay for each in one.continues) else ""
 
     def _note_unverified(self, segment: Segment, why: str) -> None:
         reason = f"it is not verified: {why}"
@@ -211,14 +226,18 @@ class _Pass:
                 self._note_unverified(one.segment, why)
             elif reason := self._reason_to_stay(one, there):
                 self._done.stays[one.segment.name] = reason
-            else:
-                self._remove_all(one.segment, replace(one.removal, removed="all"))
+            elif self._remove_all(one.segment, one.removal):
                 there.remove(one.segment)
 
-    def _remove_all(self, segment: Segment, receipt: Removal) -> None:
+    def _remove_all(self, segment: Segment, receipt: Removal) -> bool:
+        """Remove what is left of a segment, if it is what the receipt was written for. Returns whether it was."""
+        if why := changed_since(self._layout, segment, receipt):
+            self._note_unverified(segment, why)
+            return False
         self._done.freed_bytes += self._size_bytes(segment, tape=True)
-        remove_segment(self._layout, segment, receipt)
+        remove_segment(self._layout, segment, replace(receipt, removed="all"))
         self._done.segments.append(segment.name)
+        return True
 
     def _size_bytes(self, segment: Segment, *, tape: bool) -> int:
         return size_bytes(self._layout, files_of(self._layout, segment), tape=tape)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from booktape.store.catalog import lineage_of, segments_in
+from booktape.store.clearing import is_regular
 from booktape.store.layout import (
     SMALL_TABLES,
     Layout,
@@ -24,15 +26,15 @@ class StoredSegment:
     """One segment of which there is at least a manifest or a tape.
 
     `ended_us`: when the segment that continues it began, by our clock; its own start where none does.
-    `before` and `after` are the segments that it continues, and that continue it. `removal` is its receipt.
-    `unproven`: the symbols whose books were unproven where it begins, by the receipts of those that it continues.
+    `continues` are the segments before it, `continued_by` those after it. `removal` is its receipt.
+    `unproven`: the symbols whose books were unproven where it begins, by the receipts of the segments before it.
     """
 
     segment: Segment
     has_tape: bool
     ended_us: int
-    before: tuple[Segment, ...]
-    after: tuple[Segment, ...]
+    continues: tuple[Segment, ...]
+    continued_by: tuple[Segment, ...]
     unproven: frozenset[str] | None = None
     removal: Removal | None = None
 
@@ -43,9 +45,9 @@ class StoredSegment:
 
 
 def stored_segments(layout: Layout) -> list[StoredSegment]:
-    """All of them, each after those that it continues. Raises OSError, Damaged for a receipt that cannot be read.
+    """Every segment, after those that it continues. Raises OSError, Damaged for a receipt that cannot be read.
 
-    A segment whose tape was removed comes before all that have one: tapes are removed in the order of recording.
+    Segments without a tape come first, because tapes are removed in the order of recording.
     """
     lineage = lineage_of(layout)
     manifests = segments_in(layout.root / "manifests", ".json")
@@ -55,13 +57,13 @@ def stored_segments(layout: Layout) -> list[StoredSegment]:
         for segment in removed_segments(layout)
         if (receipt := read_removal(layout, segment))
     }
-    by_receipt: dict[str, list[Segment]] = {}
+    before: dict[str, list[Segment]] = {}
     for segment, receipt in receipts.items():
         for name in receipt.continued_by:
-            by_receipt.setdefault(name, []).append(segment)
+            before.setdefault(name, []).append(segment)
     without_tape = sorted(there - lineage.beginnings.keys())
     return [
-        _stored(segment, lineage, receipts, by_receipt.get(segment.name, []))
+        _stored(segment, lineage, receipts, before.get(segment.name, []))
         for segment in (*without_tape, *lineage.order)
     ]
 
@@ -70,8 +72,9 @@ def _stored(
     segment: Segment,
     lineage: Lineage,
     receipts: Mapping[Segment, Removal],
-    by_receipt: Sequence[Segment],
+    before: Sequence[Segment],
 ) -> StoredSegment:
+    """One segment. `before` are those that it continues by their receipts."""
     receipt = receipts.get(segment)
     named = (Segment.parse(name) for name in (receipt.continued_by if receipt else ()))
     after = {*(one for one in named if one), *lineage.after.get(segment, ())}
@@ -79,30 +82,52 @@ def _stored(
         lineage.beginnings[one].start_us if one in lineage.beginnings else one.start_us
         for one in after
     ]
-    unproven = frozenset().union(*(receipts[one].unproven for one in by_receipt))
+    unproven = frozenset().union(*(receipts[one].unproven for one in before))
     return StoredSegment(
         segment,
         segment in lineage.beginnings,
         max(segment.start_us, *starts) if starts else segment.start_us,
-        tuple({*lineage.before.get(segment, ()), *by_receipt}),
+        tuple({*lineage.before.get(segment, ()), *before}),
         tuple(sorted(after)),
-        unproven if by_receipt else None,
+        unproven if before else None,
         receipt,
     )
 
 
 def files_of(layout: Layout, segment: Segment) -> SegmentFiles:
-    """The files of one segment that are there, as `verify` has them."""
-    tables = [layout.table(segment, table) for table in SMALL_TABLES]
-    paths = [layout.tape(segment), layout.manifest(segment), *tables]
-    for room, path_of in (("snapshots", layout.rows), ("trades", layout.trades)):
-        folders = (layout.root / room).glob("symbol=*")
-        names = (folder.name for folder in folders if is_symbol_folder(folder.name))
-        paths += [path_of(segment, symbol_of(name)) for name in names]
+    """The regular files of one segment that are there, as `verify` has them."""
     files = SegmentFiles(segment)
-    for path in filter(Path.is_file, paths):
+    for path in filter(is_regular, _places(layout, segment)):
         files.put(PurePosixPath(path.relative_to(layout.root)))
     return files
+
+
+def irregular_file(layout: Layout, segment: Segment) -> str:
+    """A sentence about what is in the place of a file of a segment and is none; empty when there is nothing.
+
+    Such as a folder, a FIFO, a socket or a link. booktape makes no links, so what is reached through a linked folder may
+    be another archive's. Only `snapshots`, `tape` and the other folders at the top may be links to another disk.
+    """
+    for path in _places(layout, segment):
+        name = path.relative_to(layout.root)
+        folders = [layout.root / parent for parent in name.parents[:-2]]
+        if any(each.is_symlink() for each in (path, *folders)) and os.path.lexists(path):
+            return f"{name}: is a link, or in a linked folder"
+        if os.path.lexists(path) and not is_regular(path):
+            return f"{name}: is no regular file"
+    return ""
+
+
+def _places(layout: Layout, segment: Segment) -> Iterator[Path]:
+    """Where a segment has files, in any archive with these symbols."""
+    yield layout.tape(segment)
+    yield layout.manifest(segment)
+    for table in SMALL_TABLES:
+        yield layout.table(segment, table)
+    for room, path_of in (("snapshots", layout.rows), ("trades", layout.trades)):
+        for folder in (layout.root / room).glob("symbol=*"):
+            if is_symbol_folder(folder.name):
+                yield path_of(segment, symbol_of(folder.name))
 
 
 def size_bytes(layout: Layout, files: SegmentFiles, *, tape: bool) -> int:

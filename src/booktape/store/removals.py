@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -63,8 +64,7 @@ def now_text() -> str:
 def read_removal(layout: Layout, segment: Segment) -> Removal | None:
     """The receipt of a segment, or None if it has none. Raises OSError, and Damaged with the file's name."""
     path = layout.removal(segment)
-    if os.path.lexists(path) and not is_regular(path):
-        raise Damaged(f"{path}: it is not a regular file")
+    _check_regular([path])
     try:
         with open_file(path) as file:
             found = msgspec.json.decode(file.read(RECEIPT_BYTES_MAX), type=Removal)
@@ -83,24 +83,28 @@ def removed_segments(layout: Layout) -> list[Segment]:
 
 
 def remove_tape(layout: Layout, segment: Segment, removal: Removal) -> None:
-    """Write the receipt, then remove the tape. Raises WriteFailed."""
+    """Write the receipt, then remove the tape. Raises WriteFailed, Damaged if it is no regular file."""
+    tape = layout.tape(segment)
+    _check_regular([tape])
     write_removal(layout, segment, removal)
-    _remove(layout.tape(segment))
+    _remove(tape)
 
 
 def remove_segment(layout: Layout, segment: Segment, removal: Removal) -> None:
     """Write the receipt, then remove all files of the segment. Raises WriteFailed, Damaged.
 
-    Unless the manifest can be read, nothing is written or removed. The tape is removed after the other files, and the
-    manifest, which names them all, goes last, so an interrupted removal can be completed later. Folders stay, because
-    a recorder may be about to put a file there.
+    Nothing is written or removed if the manifest cannot be read, or if a folder, a link or anything else that is not a
+    regular file has the name of one of the files. The tape is removed after the other files, and the manifest, which
+    names them all, goes last, so an interrupted removal can be completed later. Folders stay, because a recorder may be
+    about to put a file there.
     """
     manifest = layout.manifest(segment)
     with disk_errors_named(manifest):
         names = manifest_of(layout, segment).files
-    write_removal(layout, segment, removal)
     tape = layout.tape(segment)
     files = [layout.root / name for name in names if layout.is_file_of(name, segment)]
+    _check_regular(files)
+    write_removal(layout, segment, removal)
     for path in (*sorted(files, key=tape.__eq__), manifest):
         _remove(path)
 
@@ -117,6 +121,13 @@ def write_removal(layout: Layout, segment: Segment, removal: Removal) -> None:
         sync_path(partial)
         partial.rename(final)
         sync_path(final.parent)
+
+
+def _check_regular(paths: Iterable[Path]) -> None:
+    """Raises Damaged for the first path at which there is anything but a regular file."""
+    for path in paths:
+        if os.path.lexists(path) and not is_regular(path):
+            raise Damaged(f"{path}: it is not a regular file")
 
 
 def _remove(path: Path) -> None:

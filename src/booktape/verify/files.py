@@ -194,17 +194,21 @@ def _segment_of(file: PurePosixPath) -> Segment | None:
 
 
 def check_seals(root: Path, files: SegmentFiles, found: Findings) -> None:
-    """Each file must be in the manifest, with its size and its SHA-256.
+    """Each file must be in the manifest, with its size and its SHA-256, and each file of the manifest must be there.
 
-    Where a receipt says that the tape was removed, the manifest must be the one that was verified then.
+    With a receipt the manifest must be the one that was verified. Its tape need not be there then, nor any other file
+    while the removal of all of them is not complete.
     """
     where = Layout(root).manifest(files.segment).relative_to(root).as_posix()
     seals = _read_manifest(root, files, where, found)
     if seals is None:
         return
-    if files.was_verified and files.removed:
+    if files.removed and files.removed.is_verified:
         _check_is_that_of(files.removed, root, where, found)
+    if files.was_verified:
         seals = {file: seal for file, seal in seals.items() if not file.startswith("tape/")}
+    if files.removed and files.removed.is_whole:
+        seals = {file: seal for file, seal in seals.items() if file in files.sealed}
     for file in sorted(seals.keys() | set(files.sealed)):
         # Only files that were found under their own names are opened, never the target of a link.
         if file not in files.sealed:
