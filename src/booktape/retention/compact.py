@@ -32,13 +32,13 @@ from booktape.errors import Damaged, UsageError, WriteFailed
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.rows import RowQuery, batches
 from booktape.retention.proof import Proof, Proved, changed_since, verified_receipt
-from booktape.retention.stored import StoredSegment, files_of, stored_segments
+from booktape.retention.stored import StoredSegment, files_of, irregular_file, stored_segments
 from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.clearing import clear_segment, remove_empty_folder, remove_sealed
 from booktape.store.durable_files import disk_errors_named, publish
 from booktape.store.layout import Layout, Segment
 from booktape.store.lock import lock_directory
-from booktape.store.manifest import Contents, seal_manifest
+from booktape.store.manifest import Contents, manifest_of, seal_manifest
 from booktape.store.parquet_file import (
     GROUP_BYTES,
     GROUP_ROWS,
@@ -54,7 +54,9 @@ from booktape.store.schema import SNAPSHOTS, TABLES, TRADES
 from booktape.store.small_table import read_table
 from booktape.store.target import check_not_source
 from booktape.store.unsealed_file import FileSeal
-from booktape.verify.files import SegmentFiles
+from booktape.verify.files import SegmentFiles, find_segments
+from booktape.verify.findings import Findings, damage
+from booktape.verify.stored_files import FolderFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class CompactLayout(Layout):
 class CompactOutcome:
     """The days that were written, by the name of their first segment; those that were there; and what was left out.
 
-    `young` has those that are not over yet, `left_out` those that are not verified, with the reason.
+    `young` has those that are not over yet. `left_out` has the reason for each day that was not copied, and for each other
+    file or folder of the source that a reader may take for a part of it.
     """
 
     days: list[str] = field(default_factory=list)
@@ -101,26 +104,26 @@ Day: TypeAlias = list[StoredSegment]
 """The segments of one recording on one day, each continuing the one before it. It is named after the first one."""
 
 
-class _NotVerified(Exception):
+class _LeftOut(Exception):
     """Why a day is left out."""
 
 
 def _check(why: str) -> None:
-    """Raises _NotVerified, unless there is no reason."""
+    """Raises _LeftOut, unless there is no reason."""
     if why:
-        raise _NotVerified(why)
+        raise _LeftOut(why)
 
 
 def _check_has_tape(one: StoredSegment) -> None:
-    """Raises _NotVerified for a segment whose tape is lost: it is gone, and no receipt says that it may be."""
+    """Raises _LeftOut for a segment whose tape is lost: it is gone, and no receipt says that it may be."""
     if not one.has_tape and not one.is_verified:
-        raise _NotVerified(
+        raise _LeftOut(
             f"{one.segment.name} has no tape, and no receipt says that it had been verified"
         )
 
 
 def _check_order(day: Day) -> None:
-    """Raises _NotVerified unless each segment continues the one before it.
+    """Raises _LeftOut unless each segment continues the one before it.
 
     Known weakness: where our clock was set back over midnight, that is so although no segment is missing.
     """
@@ -128,7 +131,7 @@ def _check_order(day: Day) -> None:
         if before.segment not in one.continues:
             for each in day:
                 _check_has_tape(each)
-            raise _NotVerified(
+            raise _LeftOut(
                 f"{one.segment.name} does not continue {before.segment.name}: a segment between them is missing, "
                 "or is named after the day before or after, since the clock was set back over midnight"
             )
@@ -139,9 +142,16 @@ class _Compaction:
         self._source = source
         self._out = out
         self._done = done
-        # First: a segment that a recorder seals meanwhile is then in `_stored`, and its day is not over yet.
-        self._running = {one.tag for one in unsealed_segments(source)}
+        # In this order: a segment that a recorder seals meanwhile is then in `_stored`, its files are not taken for
+        # strays, and its day is not over yet.
+        self._found = Findings()
+        self._files = {
+            one.segment: one for one in find_segments(FolderFiles(source.root), self._found)
+        }
+        unsealed = unsealed_segments(source)
+        self._running = {one.tag for one in unsealed}
         self._stored = {one.segment: one for one in stored_segments(source)}
+        self._strays = self._files.keys() - self._stored.keys() - {*unsealed}
         self._copied = {
             (one.tag, one.date): receipt
             for one in removed_segments(out)
@@ -161,6 +171,7 @@ class _Compaction:
                 _check_order(day)
                 if receipt := self._copied.get(key):
                     outcome.there += 1
+                    self._check_nothing_came(day)
                     self._prove_what_continues(day, receipt)
                 elif not day[-1].continued_by and day[-1].segment.tag in self._running:
                     outcome.young.append(name)
@@ -168,12 +179,42 @@ class _Compaction:
                     self._write(day, self._prove(day))
                     outcome.days.append(name)
                     self._done(name)
-            except _NotVerified as error:
+            except _LeftOut as error:
                 outcome.left_out[name] = str(error)
         remove_empty_folder(self._out.unsealed)
+        outcome.left_out |= self._name_strays()
         return outcome
 
-    # ── proof: all of it raises _NotVerified ────────────────────────────────────────────────
+    def _name_strays(self) -> dict[str, str]:
+        """The reason for everything in the source that is in no day, and that some reader may show rows of."""
+        why = {finding.file: f"It {finding.what}" for finding in self._found.kept}
+        if more := self._found.count.total() - len(self._found.kept):
+            why[f"{more:,} more"] = "`booktape verify` names them"
+        for segment in sorted(self._strays):
+            if files := self._still_there(segment):
+                more_of_it = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
+                why[segment.name] = f"{files[0]}{more_of_it} has neither a manifest nor a tape"
+        return why
+
+    def _still_there(self, segment: Segment) -> list[str]:
+        """The files of a segment that were listed; none if all of it was removed since, by a prune say."""
+        files = self._files.get(segment) or SegmentFiles(segment)
+        return [name for name in files.sealed if (self._source.root / name).exists()]
+
+    # ── proof: all of it raises _LeftOut ────────────────────────────────────────────────────
+
+    def _check_nothing_came(self, day: Day) -> None:
+        """Of a day that was copied: each of its files must be in a manifest. One that came since is not in the copy."""
+        for one in day:
+            try:
+                sealed = manifest_of(self._source, one.segment).files
+            except (OSError, Damaged) as error:
+                # A prune removes the manifest last.
+                if not isinstance(error, FileNotFoundError) or self._still_there(one.segment):
+                    raise _LeftOut(f"The manifest of {one.segment.name} {damage(error)}") from error
+                continue
+            for name in self._still_there(one.segment):
+                _check("" if name in sealed else f"{name} is not among the files that were sealed")
 
     def _prove(self, day: Day) -> list[Proved]:
         """What is proved of each segment of a day."""
@@ -202,7 +243,7 @@ class _Compaction:
         _check(self._proof.verify(one.segment))
         for later in one.continued_by:
             if later not in self._stored:
-                raise _NotVerified(f"{later.name}, which continues {one.segment.name}, is missing")
+                raise _LeftOut(f"{later.name}, which continues {one.segment.name}, is missing")
             continues = self._stored[later].continues
             for other in continues:
                 # One that was removed, rows and tape, is not stored any more.
@@ -217,6 +258,7 @@ class _Compaction:
 
     def _write(self, day: Day, proved: Sequence[Proved]) -> None:
         head, out = day[0].segment, self._out
+        _check(irregular_file(out, head))
         files = [files_of(self._source, one.segment) for one in day]
         with disk_errors_named(out.unsealed_of(head)):
             clear_segment(out, head)
