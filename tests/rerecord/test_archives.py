@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from booktape.errors import CannotMerge, DamagedArchive, DirectoryInUse, NotRecorded, UsageError
+from booktape.retention.limits import Limit
+from booktape.retention.prune import Rules, prune
 from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
 from booktape.verify.order import Scope
@@ -17,6 +19,7 @@ from booktape.verify.run import verify
 from booktape.verify.stored_files import FolderFiles
 from e2e.promises import check_archive, gaps_of, rows_of, truth_of
 from rerecord.twins import END_S, SYMBOLS, Plan, lost_in_merge, merge_folders, record_twins, unknown
+from retention.test_command import call
 from store.contents import digests
 from store.small_recording import record
 from support.archives import open_archive, past_of
@@ -167,6 +170,38 @@ def test_a_tape_that_cannot_be_read_is_named_and_the_other_machine_fills_it(
     outcome = merge_folders(damaged, b, a, out=tmp_path / "whole")
     merge_folders(a, b, out=tmp_path / "ab")
     assert digests(tmp_path / "whole") == digests(tmp_path / "ab")
+
+
+def test_a_tape_that_was_removed_on_purpose_is_named_and_is_no_damage(
+    twins: tuple[Path, Path, TracedMarket], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 0; in a sentence for each archive. What another archive still has is not missing at all."""
+    a, b, _ = twins
+    pruned = copy(a, tmp_path / "pruned")
+    first, *others = prune(pruned, Rules(tapes=Limit(age_s=0))).tapes
+    assert others
+    assert call("merge", pruned, b, "--out", tmp_path / "m") == 0
+    assert f"{len(others) + 1} segments, {first} to {others[-1]}." in capsys.readouterr().err
+    assert verify(FolderFiles(tmp_path / "m"), Scope(), 1).clean
+    outcome = merge_folders(pruned, a, out=tmp_path / "whole")
+    assert (outcome.removed, outcome.damaged) == ([], [])
+
+
+def test_a_tape_that_is_lost_is_named(
+    twins: tuple[Path, Path, TracedMarket], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, unless another archive has the same segment. Also where only a file of gaps is left of it."""
+    a, b, _ = twins
+    damaged = copy(a, tmp_path / "damaged")
+    first, *_, last = sealed(damaged, "tape")
+    first.unlink()
+    last.unlink()
+    for room in ("manifests", "snapshots"):
+        shutil.rmtree(damaged / room)
+    assert call("merge", damaged, b, "--out", tmp_path / "m") == 1
+    err = capsys.readouterr().err
+    assert all(tape.name.removesuffix(".jsonl.zst") in err for tape in (first, last))
+    assert merge_folders(damaged, a, out=tmp_path / "whole").damaged == []
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ import pytest
 
 from booktape.core.tape_records import TapeRecord
 from booktape.errors import DirectoryInUse, FolderNotShared, NotRecorded, UsageError
+from booktape.processes.task_map import Shard
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.rerecord.rebuild import (
     RebuildLayout,
@@ -22,10 +23,13 @@ from booktape.rerecord.rebuild import (
     rebuild_segment,
 )
 from booktape.rerecord.rebuild import _clear_unsealed as clear
+from booktape.retention.limits import Limit
+from booktape.retention.prune import Rules, prune
 from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
 from booktape.store.tape_reader import read_tape
 from reader.day import SYMBOLS, write_by_workers
+from retention.test_command import call
 from store.contents import digests, stored
 from store.small_recording import YUAN, record
 from support.archives import open_archive, past_of
@@ -354,3 +358,102 @@ def test_a_machine_that_does_not_see_the_folder(archive: Path, tmp_path: Path) -
     with pytest.raises(FolderNotShared, match=re.escape(tape.path)):
         rebuild_segment(request, replace(tape, bytes=tape.bytes + 1))
     assert not request.out.exists()
+
+
+# ── tapes that are gone ─────────────────────────────────────────────────────────────────────
+
+
+def lose(root: Path, *numbers: int) -> list[str]:
+    """Delete some tapes; the names of their segments."""
+    tapes = sealed(root, "tape")
+    for number in numbers:
+        tapes[number].unlink()
+    return [tapes[number].name.removesuffix(".jsonl.zst") for number in numbers]
+
+
+def damaged_of(outcomes: list[RebuildOutcome]) -> list[str]:
+    return [outcome.segment for outcome in outcomes if outcome.damage]
+
+
+@pytest.mark.parametrize("which", [(0,), (1,), (4,), (1, 2), (0, 1, 2, 3, 4)])
+def test_a_tape_that_is_lost_is_named(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], which: tuple[int, ...]
+) -> None:
+    """With exit code 1, as a damaged one; the others are rebuilt. Wherever it was, the last one and all of them too."""
+    root = copy(archive, tmp_path / "damaged")
+    names = lose(root, *which)
+    assert call("rebuild", root, "--every", "1", "--out", tmp_path / "rebuilt") == 1
+    out = capsys.readouterr().out
+    assert all(name in out for name in names)
+    assert f"{len(names)} left out" in out
+    assert len(sealed(tmp_path / "rebuilt", "tape")) == 5 - len(which)
+
+
+def test_rows_without_a_manifest_are_of_a_tape_that_is_lost(archive: Path, tmp_path: Path) -> None:
+    """Any other file of a segment says that there was one."""
+    root = copy(archive, tmp_path / "damaged")
+    (name,) = lose(root, 1)
+    for room in ("manifests", "snapshots", "gaps", "checks"):
+        shutil.rmtree(root / room)
+    assert damaged_of(again(root, tmp_path / "rebuilt")) == [name]
+
+
+def test_a_tape_that_was_removed_on_purpose_is_not_lost(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A receipt says so. It is named, and the exit code is 0."""
+    root = copy(archive, tmp_path / "pruned")
+    prune(root, Rules(tapes=Limit(age_s=0)), 60 * 10**6)
+    assert call("rebuild", root, "--every", "1", "--out", tmp_path / "rebuilt") == 0
+    assert "were removed on purpose (2 segments)" in capsys.readouterr().out
+
+
+def test_a_segment_that_is_being_sealed_is_not_lost(archive: Path, tmp_path: Path) -> None:
+    """Its tape gets its name last."""
+    root = copy(archive, tmp_path / "sealing")
+    tape = sealed(root, "tape")[-1]
+    unsealed = root / "unsealed" / tape.name.removesuffix(".jsonl.zst") / "tape.jsonl.zst"
+    unsealed.parent.mkdir(parents=True)
+    tape.rename(unsealed)
+    assert damaged_of(again(root, tmp_path / "rebuilt")) == []
+
+
+def test_only_lost_tapes_of_the_time_that_was_asked_for_are_named(
+    archive: Path, tmp_path: Path
+) -> None:
+    """By the names of the segments after them: 0 to 30 s, 30 to 60 s, 60 s, 100 s, 200 s."""
+    root = copy(archive, tmp_path / "damaged")
+    first, second, third = lose(root, 0, 1, 2)
+    later = again(root, tmp_path / "later", from_us=61 * 10**6)
+    assert damaged_of(later) == [third]
+    between = again(root, tmp_path / "between", from_us=30 * 10**6, to_us=60 * 10**6)
+    assert damaged_of(between) == [second]
+    assert damaged_of(again(root, tmp_path / "before", to_us=1)) == [first]
+
+
+def test_each_lost_tape_is_named_by_one_shard(archive: Path, tmp_path: Path) -> None:
+    """And by the run over all."""
+    root = copy(archive, tmp_path / "damaged")
+    names = lose(root, 1, 2)
+    request = order(root, tmp_path / "rebuilt")
+    shards = [rebuild(request, 1, Shard(number, 2)) for number in (1, 2)]
+    assert [damaged_of(shard) for shard in shards] == [names[:1], names[1:]]
+    assert damaged_of(rebuild(request)) == names
+
+
+@pytest.mark.filterwarnings("ignore::booktape.errors.TapesRemoved")
+@pytest.mark.parametrize("gone", ["lost", "removed"])
+def test_what_was_rebuilt_before_its_tape_was_gone_stays_and_is_continued(
+    archive: Path, tmp_path: Path, gone: str
+) -> None:
+    """It was made of this archive, at the same N; with another N it is refused as before."""
+    root = copy(archive, tmp_path / "source")
+    again(root, tmp_path / "rebuilt", 2, to_us=31 * 10**6)
+    if gone == "lost":
+        lose(root, 0)
+    else:
+        prune(root, Rules(tapes=Limit(age_s=0)), 30 * 10**6)
+    assert damaged_of(again(root, tmp_path / "rebuilt", 2)) == []
+    assert tables(tmp_path / "rebuilt") == tables(archive)
+    with pytest.raises(UsageError, match="at another N"):
+        again(root, tmp_path / "rebuilt", 3)

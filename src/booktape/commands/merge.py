@@ -24,7 +24,7 @@ def merge(
 ) -> int:
     """Make one archive of several recordings of the same market: what one missed, another one fills.
 
-    Exit code 1 when a tape is damaged: its segment is left out. See docs/merge.md.
+    Exit code 1 when a tape is damaged or lost: its segment is left out. See docs/merge.md.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def merge(
     total = 2 * sum(tape.bytes for archive in found for tape in archive.tapes())
     with progress_bar("merging", total) as advance:
         outcome = merge_archives(found, out, every=every, segment_s=segment_s, advance=advance)
-    for sentence in outcome.damaged:
+    for sentence in [*outcome.damaged, *outcome.removed]:
         terminal.write_to_stderr(sentence)
     for path in outcome.unsealed:
         terminal.write_to_stderr(f"{path} is not sealed, and left out.")

@@ -40,7 +40,7 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
 ) -> int:
     """Make the same books again from the tapes, at another N, or where files were lost.
 
-    Exit code 1 when a tape is damaged: its segment is left out. See docs/rebuild.md.
+    Exit code 1 when a tape is damaged or lost: its segment is left out. See docs/rebuild.md.
 
     Parameters
     ----------

@@ -1,13 +1,15 @@
-"""Tapes that were removed on purpose: readers of tapes say so where they would have needed one."""
+"""Tapes that are not there, removed on purpose or lost: readers of tapes say so where they would have needed one."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 
 from booktape.processes.terminal import counted
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.times import moment_at
 from booktape.store.layout import Segment
+from booktape.store.schema import TABLES
 
 
 def removed_tapes(archive: ArchiveFiles) -> list[Segment]:
@@ -16,19 +18,62 @@ def removed_tapes(archive: ArchiveFiles) -> list[Segment]:
     return [file.segment for file in archive.removals() if file.segment not in there]
 
 
-def report_removed(archive: ArchiveFiles, start_us: int | None, end_us: int | None) -> None:
-    """Report, once, the removed tapes that may have had records of `start_us <= time < end_us`.
+def lost_tapes(
+    archive: ArchiveFiles, start_us: int | None = None, end_us: int | None = None
+) -> list[Segment]:
+    """The segments of `start_us <= time < end_us` that have other files, and neither a tape nor a receipt, by name.
 
-    Known weakness: a removed tape ended when the next segment began by name; a clock that was set back, or another
-    recorder's segment, makes that too early.
+    A tape gets its name after the other files of its segment, so one that is not sealed yet is not lost. Known weakness:
+    a segment that lost all of its files is not seen.
     """
+    # Listed in the order in which a recorder or a removal changes them, so that neither looks like a loss.
+    listed = archive.manifests()
+    if not archive.is_bucket:  # there a segment without a manifest is on its way
+        for symbol in archive.symbols():
+            listed += [*archive.rows(symbol), *archive.trades(symbol)]
+        for table in TABLES:
+            listed += archive.tables(table)
+    unsealed = {tape.segment for tape in archive.unsealed()}
+    there = {tape.segment for tape in archive.tapes()}
+    removed = {receipt.segment for receipt in archive.removals()}
+    lost = {file.segment for file in listed} - unsealed - there - removed
+    ends = _ends_us(lost | there | removed)
+    return [
+        segment
+        for segment in sorted(lost)
+        if (start_us is None or (end := ends[segment]) is None or end > start_us)
+        and (end_us is None or segment.start_us < end_us)
+    ]
+
+
+def _ends_us(segments: Iterable[Segment]) -> dict[Segment, int | None]:
+    """When each segment ended, by the names of the others: the next one of its recorder began then, or else any other.
+
+    None for the last one. Known weakness: a clock that was set back makes that too early.
+    """
+    starts: dict[str, list[int]] = {}
+    for segment in sorted(segments):
+        for key in (segment.tag, ""):
+            starts.setdefault(key, []).append(segment.start_us)
+
+    def next_start(among: list[int], start_us: int) -> int | None:
+        number = bisect_right(among, start_us)
+        return among[number] if number < len(among) else None
+
+    return {
+        segment: next_start(starts[segment.tag], segment.start_us)
+        or next_start(starts[""], segment.start_us)
+        for segment in segments
+    }
+
+
+def report_removed(archive: ArchiveFiles, start_us: int | None, end_us: int | None) -> None:
+    """Report, once, the removed tapes that may have had records of `start_us <= time < end_us`."""
     removed = removed_tapes(archive)
-    begun = {*removed, *(tape.segment for tape in archive.tapes())}
-    starts = sorted(segment.start_us for segment in begun)
+    ends = _ends_us({*removed, *(tape.segment for tape in archive.tapes())})
     found = []
     for segment in removed:
-        number = bisect_right(starts, segment.start_us)
-        end = starts[number] if number < len(starts) else segment.start_us
+        end = ends[segment] or segment.start_us
         before = start_us is not None and end <= start_us
         after = end_us is not None and segment.start_us >= end_us
         if not before and not after:

@@ -47,10 +47,11 @@ from booktape.wire.binance import decode_depth
 
 @dataclass(frozen=True, slots=True)
 class MergeOutcome:
-    """How many segments were made, what could not be read, and what was not sealed yet."""
+    """How many segments were made, and what was left out: see `Inputs`."""
 
     segments: int
     damaged: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
     unsealed: list[str] = field(default_factory=list)
 
 
@@ -85,7 +86,7 @@ def merge(
         with disk_errors_named(out):
             staging.root.rename(out)
             sync_path(out.parent)
-    return MergeOutcome(segments, inputs.damaged, inputs.unsealed)
+    return MergeOutcome(segments, inputs.damaged, inputs.removed, inputs.unsealed)
 
 
 def _check_free(staging: Layout) -> None:

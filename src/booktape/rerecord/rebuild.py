@@ -25,7 +25,7 @@ from booktape.core.tape_records import SegmentStart, TapeRecord
 from booktape.errors import DamagedTape, FolderNotShared, NotRecorded, UsageError
 from booktape.processes.task_map import WHOLE, Shard, Workers, map_tasks
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
-from booktape.reader.removed import report_removed
+from booktape.reader.removed import lost_tapes, removed_tapes, report_removed
 from booktape.reader.tape_query import chosen_tapes, read_records
 from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.clearing import clear_segment, remove_empty_folder
@@ -100,12 +100,14 @@ def rebuild(
 ) -> list[RebuildOutcome]:
     """Rebuild every segment of the shard that is not there yet. Returns the outcomes in the order of recording.
 
+    Segments whose tape is lost come last, each with its damage.
     `done` is called with each as soon as it is known. Segments that an earlier run sealed stay; unsealed ones are
     rebuilt again. Several shards may be rebuilt at the same time; without a shard nothing else may write into
     `out`, and what killed runs left half done is removed. Raises NotRecorded if there is nothing to rebuild,
     UsageError if `out` has anything else, DirectoryInUse, WriteFailed, WorkerFailed, FolderNotShared, BucketError.
     """
     tapes = shard.part(tapes_to_rebuild(request))
+    lost = shard.part(_lost(request))
     layout = request.layout
     with lock_directory(layout.lock, shared=shard.count > 1, folder=shard.count == 1):
         _check_out(request)
@@ -118,26 +120,34 @@ def rebuild(
             outcomes[name] = outcome
             done(outcome)
 
-        for tape in tapes:
-            if tape.segment in there:
-                finished(tape.segment.name, RebuildOutcome(tape.segment.name, was_there=True))
+        for segment in [*(tape.segment for tape in tapes), *lost]:
+            if segment in there:
+                finished(segment.name, RebuildOutcome(segment.name, was_there=True))
+            elif segment in lost:
+                path = request.source.layout.tape(segment)
+                why = f"{path} is lost: there is no such file, and no receipt says that it was removed."
+                finished(segment.name, RebuildOutcome(segment.name, damage=why))
         tasks = {t.segment.name: (request, t) for t in tapes if t.segment not in there}
         map_tasks(rebuild_segment, tasks, workers, finished)
         if shard.count == 1:
             _clear_unsealed(layout)
-    return [outcomes[tape.segment.name] for tape in tapes]
+    return [outcomes[segment.name] for segment in [*(tape.segment for tape in tapes), *lost]]
+
+
+def _lost(request: RebuildRequest) -> list[Segment]:
+    return lost_tapes(request.source, request.from_us, request.to_us)
 
 
 def tapes_to_rebuild(request: RebuildRequest) -> list[ArchiveFile]:
-    """The sealed tapes to read, in the order of recording. Raises NotRecorded, UsageError."""
+    """The sealed tapes to read, in the order of recording; none if all are lost. Raises NotRecorded, UsageError."""
     root = request.source.name
     check_not_source(root, request.out)
     tapes = request.source.tapes()
-    if not tapes:
+    if not tapes and not lost_tapes(request.source):
         raise NotRecorded(f"{root} has no sealed tape to rebuild from.")
     report_removed(request.source, request.from_us, request.to_us)
     chosen = chosen_tapes(request.source, tapes, request.from_us, request.to_us)
-    if not chosen:
+    if not chosen and not _lost(request):
         raise NotRecorded(f"{root} has no segment between --from and --to.")
     if request.symbols:
         # Those that have rows, and, if those are lost, the ones in the tapes' start records.
@@ -159,8 +169,12 @@ def _start(records: Iterator[TapeRecord]) -> SegmentStart | None:
 
 
 def _check_out(request: RebuildRequest) -> None:
-    """Raises UsageError if `out` has anything that a request like this one would not have made."""
+    """Raises UsageError if `out` has anything that a request like this one would not have made.
+
+    Known weakness: where the tape is not in the source any more, symbols that `out` lacks are not noticed.
+    """
     layout, tapes = request.layout, {tape.segment: tape for tape in request.source.tapes()}
+    without_tape = {*lost_tapes(request.source), *removed_tapes(request.source)}
     # In the order in which other shards write: rows, then the tape is sealed, then the attempt is removed.
     rows = [Segment.parse(path.name, TABLE) for path in layout.snapshots.glob(f"*/*/*{TABLE}")]
     begun = [
@@ -170,7 +184,7 @@ def _check_out(request: RebuildRequest) -> None:
     ]
     begun += [(segment, layout.tape(segment)) for segment in sealed_tapes(layout)]
     known = {segment for segment, _ in begun}
-    foreign = [segment for segment in known if segment not in tapes]
+    foreign = [segment for segment in known - without_tape if segment not in tapes]
     # Also rows whose tape was removed.
     foreign += [segment for segment in rows if segment and segment not in known]
     if foreign or unsealed_segments(Layout(request.out)):
@@ -179,13 +193,23 @@ def _check_out(request: RebuildRequest) -> None:
             "Choose another --out."
         )
     for segment, path in begun:
-        wanted = _start(request.read(tapes[segment]))
         # Unsealed segments are checked too: some of their files may have their final names.
-        if wanted and path.exists() and _start(read_tape(path, torn=True)) != wanted:
+        if path.exists() and not _is_of(
+            request, tapes.get(segment), _start(read_tape(path, torn=True))
+        ):
             raise UsageError(
                 f"{request.out} holds {segment.name} of other symbols, or at another N. "
                 "Choose another --out."
             )
+
+
+def _is_of(request: RebuildRequest, tape: ArchiveFile | None, start: SegmentStart | None) -> bool:
+    """Whether a segment of `out` that begins like this is one that the request would make of the tape."""
+    if tape:
+        wanted = _start(request.read(tape))
+        return wanted is None or start == wanted
+    others = set(start.symbols) - (request.symbols or set(start.symbols)) if start else set()
+    return start is None or (start.every == request.every and not others)
 
 
 def _attempts(layout: RebuildLayout) -> list[RebuildLayout]:

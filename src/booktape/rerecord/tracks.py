@@ -24,8 +24,9 @@ from booktape.core.tape_records import (
     SegmentStart,
 )
 from booktape.errors import CannotMerge, DamagedTape, NotRecorded
+from booktape.processes.terminal import counted
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
-from booktape.reader.removed import removed_tapes
+from booktape.reader.removed import lost_tapes, removed_tapes
 from booktape.reader.tape_query import read_records
 from booktape.rerecord.clocks import ClockMark, reference_ns, shifts_ns
 from booktape.store.layout import Segment
@@ -64,12 +65,14 @@ class Track:
 class Inputs:
     """All tracks, and the start record of a merge of them.
 
-    `damaged` has a sentence for each tape that is left out, `unsealed` the segments that are not sealed.
+    `damaged` has a sentence for each tape that cannot be read or is lost, `removed` one for each archive of which tapes were
+    removed on purpose. `unsealed` are the segments that are not sealed.
     """
 
     tracks: list[Track]
     start: SegmentStart
     damaged: list[str]
+    removed: list[str]
     unsealed: list[str]
 
 
@@ -98,7 +101,21 @@ def find_inputs(archives: Iterable[ArchiveFiles], every: int | None, advance: Ad
             "None of these archives has a sealed tape that can be read, so there is nothing to merge."
         )
     _check_equal(surveyed.values(), every)
-    return Inputs(_tracks(surveyed), _common_start(surveyed.values(), every), damaged, unsealed)
+    start = _common_start(surveyed.values(), every)
+    removed = [each for archive in archives if (each := _removed(archive, surveyed))]
+    return Inputs(_tracks(surveyed), start, damaged, removed, unsealed)
+
+
+def _removed(archive: ArchiveFiles, surveyed: Iterable[Segment]) -> str:
+    """A sentence if tapes of an archive were removed on purpose and are in no other one; else an empty text."""
+    lacking = sorted({*removed_tapes(archive)} - {*surveyed})
+    if not lacking:
+        return ""
+    names = " to ".join(dict.fromkeys([lacking[0].name, lacking[-1].name]))
+    return (
+        f"Left out, because their tapes were removed from {archive.name} on purpose: "
+        f"{counted(len(lacking), 'segment')}, {names}."
+    )
 
 
 def _survey(
@@ -116,16 +133,8 @@ def _survey(
                     damaged.append(f"{file.segment.name} is left out. {error}")
             advance(file.bytes)
     for archive in archives:
-        with_tape = {file.segment for file in archive.tapes()}
-        removed = set(removed_tapes(archive))
-        listed = archive.manifests()  # and those that have rows
-        for symbol in archive.symbols():
-            listed += archive.rows(symbol)
-        for segment in sorted({file.segment for file in listed} - with_tape - found.keys()):
-            why = f"{archive.name} has no tape of it."
-            if segment in removed:
-                why = f"its tape was removed from {archive.name} on purpose."
-            damaged.append(f"{segment.name} is left out: {why}")
+        lost = [segment for segment in lost_tapes(archive) if segment not in found]
+        damaged += [f"{one.name} is left out: {archive.name} has no tape of it." for one in lost]
     return found, damaged
 
 

@@ -37,7 +37,9 @@ from booktape.sim.replay import tapes
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.replay.tapes import PlayedRecording
 from booktape.sim.server.server import SimServer
-from booktape.store.layout import TAPE
+from booktape.store.catalog import sealed_tapes
+from booktape.store.layout import TAPE, Layout
+from booktape.store.removals import Removal, write_removal
 from booktape.store.tape_codec import decode_record
 from booktape.store.tape_reader import read_lines
 from booktape.store.tape_writer import TapeWriter
@@ -340,6 +342,26 @@ def test_what_was_lost_by_stopping_counts_when_the_recording_goes_on(tmp_path: P
     book = Naive(ended.depth("BTCUSDT", 5000, 0) or b"")
     assert (book.bids, book.asks) == known
     assert restarted.depth("BTCUSDT", 5000, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("lost", "start_us", "named"),
+    [(0, None, True), (1, None, True), (2, None, True), (0, 61 * 10**6, False)],
+)
+def test_a_tape_that_is_lost_is_reported(
+    tmp_path: Path, lost: int, start_us: int | None, *, named: bool
+) -> None:
+    """Its manifest is there. Not where the replay begins later, nor where a receipt says that it was removed."""
+    build(tmp_path)
+    segment = sealed_tapes(Layout(tmp_path))[lost]
+    Layout(tmp_path).tape(segment).unlink()
+    reported: list[DamagedFile] = []
+    ReplaySource(tmp_path, reported.append, start_us)
+    assert [segment.name in one.path for one in reported] == [True] * named
+    write_removal(Layout(tmp_path), segment, Removal(segment.name, "tape", "", verified_by="test"))
+    reported.clear()
+    ReplaySource(tmp_path, reported.append, start_us)
+    assert not reported
 
 
 async def test_an_event_recorded_on_two_connections_is_sent_once(tmp_path: Path) -> None:

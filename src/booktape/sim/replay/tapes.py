@@ -11,6 +11,7 @@ byte for byte. A capture becomes records like a tape's, on one connection.
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable, Iterator
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
@@ -20,6 +21,7 @@ from zlib import error as ZlibError  # noqa: N812 - zlib names its exception lik
 
 import msgspec
 from msgspec import Meta, Raw, Struct
+from pyarrow.fs import LocalFileSystem
 
 from booktape.core.tape_records import (
     Connected,
@@ -37,6 +39,8 @@ from booktape.errors import (
     UsageError,
 )
 from booktape.processes.descriptors import refuse_used_up
+from booktape.reader.archive_files import ArchiveFiles
+from booktape.reader.removed import lost_tapes
 from booktape.store.catalog import lineage_of
 from booktape.store.layout import LINE_BYTES_MAX, TAPE, Layout
 from booktape.store.opening import open_file
@@ -72,7 +76,8 @@ class PlayedRecording:
     """A capture, a tape, or all tapes of an archive, as records in order.
 
     Raises UsageError if there is none at `path`, DamagedArchive if none has a readable beginning or a
-    capture is not whole. A tape that is damaged later ends there, and `on_damage` is called once for it.
+    capture is not whole. A tape that is damaged later ends there, and `on_damage` is called once for it, as for one that is
+    lost.
     Tapes of an archive that other tapes continue before `from_us` are left out.
     """
 
@@ -91,6 +96,9 @@ class PlayedRecording:
                     raise DamagedArchive(str(error)) from error
                 self.report(number, error)
         self.symbols = tuple(symbols)
+        if path.is_dir():
+            for lost in _lost(path, from_us):
+                on_damage(lost)
 
     def records(self) -> Iterator[Played]:
         """All records of all tapes by time, except that a tape begins only after those that it continues.
@@ -128,6 +136,21 @@ class PlayedRecording:
             path = str(self._tapes[number])
             why = str(error).replace(f"{path} ", "it ").replace(f"{path}, ", "").strip(".")
             self._on_damage(DamagedFile(path, why))
+
+
+def _lost(archive: Path, from_us: int | None) -> list[DamagedFile]:
+    """The tapes that are lost, of an archive that is played from a moment on.
+
+    Anything else that has the name of a tape is reported when it is opened.
+    """
+    files = ArchiveFiles(str(archive), LocalFileSystem())
+    tape = files.layout.tape
+    why = "it is gone, and no receipt says that it was removed on purpose"
+    return [
+        DamagedFile(str(tape(segment)), why)
+        for segment in lost_tapes(files, from_us)
+        if not os.path.lexists(tape(segment))
+    ]
 
 
 def _tapes(path: Path, from_us: int | None) -> tuple[list[Path], list[tuple[int, ...]]]:
