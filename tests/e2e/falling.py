@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.fault import Faults
 from booktape.sim.faults.market import Fall
 from booktape.sim.market.listing import LIQUID, Listing
 from booktape.sim.server.server import SimServer

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import Attempt, Delivery, Fault, Faults, Messages, chance
+from booktape.sim.faults.conditions import Attempt, Delivery, Messages, chance
 from booktape.sim.faults.connections import Cuts
+from booktape.sim.faults.fault import Fault, Faults
 from booktape.sim.faults.messages import Delay
 from booktape.sim.faults.undetectable import Hide, StaleWitness, WrongEvent, wrong_snapshot
 from booktape.sim.market.listing import ILLIQUID, LIQUID, MID, Listing, listing

@@ -15,8 +15,9 @@ from unittest import mock
 from booktape.core.events import FetchSnapshot
 from booktape.net.rest_client import RestClient
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Attempt, Attempts, Fault, Faults, Messages
+from booktape.sim.faults.conditions import Attempt, Attempts, Messages
 from booktape.sim.faults.connections import Cuts
+from booktape.sim.faults.fault import Fault, Faults
 from booktape.sim.faults.messages import Delay
 from booktape.sim.market.listing import ILLIQUID, MID, Listing, listing
 from booktape.sim.server.server import SimServer

@@ -11,7 +11,8 @@ from typing import Final
 from booktape.net.rate_limit import WINDOW_S
 from booktape.recorder.recorder import Recorder
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Attempts, Faults
+from booktape.sim.faults.conditions import Attempts
+from booktape.sim.faults.fault import Faults
 from booktape.sim.market.listing import spot
 from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer

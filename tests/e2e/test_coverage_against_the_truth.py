@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 import booktape
-from booktape.sim.faults.base import Fault, Faults, Messages
+from booktape.sim.faults.conditions import Messages
 from booktape.sim.faults.connections import CutAt
+from booktape.sim.faults.fault import Fault, Faults
 from booktape.sim.faults.market import Halt
 from booktape.sim.faults.messages import Deaf
 from booktape.sim.market.market import SLOT_MS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.fault import Faults
 from booktape.sim.faults.messages import Drop
 from booktape.sim.faults.parse import parse_faults
 from booktape.sim.server.server import SimServer

@@ -15,8 +15,9 @@ from booktape.core.events import DepthEvent
 from booktape.core.tape_records import StreamMessage
 from booktape.recorder import recorder
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Attempt, Fault, Faults
+from booktape.sim.faults.conditions import Attempt
 from booktape.sim.faults.connections import CutAt, HalfOpen, Outage
+from booktape.sim.faults.fault import Fault, Faults
 from booktape.sim.faults.market import Huge
 from booktape.sim.server.server import SimServer
 from booktape.store.tape_reader import read_tape

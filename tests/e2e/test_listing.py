@@ -13,7 +13,7 @@ from booktape.errors import UnknownSymbol
 from booktape.net import symbol_status
 from booktape.net.symbol_status import LIST_SPACING_S, NAMED_LIST_EVERY_S
 from booktape.recorder.recorder import Recorder
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.fault import Faults
 from booktape.sim.faults.market import Delist, Halt, NewListing
 from booktape.sim.server.server import SimServer
 from booktape.wire.endpoints import VENUES

@@ -12,7 +12,8 @@ from cyclopts import CycloptsError
 from booktape.cli import app
 from booktape.errors import BooktapeError
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Attempts, Faults
+from booktape.sim.faults.conditions import Attempts
+from booktape.sim.faults.fault import Faults
 from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from e2e.commands import log_until, run, start

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from booktape.core.tape_records import Connected, DepthAnswer, Disconnected
-from booktape.sim.faults.base import Delivery, Faults
+from booktape.sim.faults.conditions import Delivery
 from booktape.sim.faults.connections import Cuts, Lifetime
+from booktape.sim.faults.fault import Faults
 from booktape.sim.faults.messages import Close
 from booktape.sim.server.server import SimServer
 from booktape.store.tape_reader import read_tape

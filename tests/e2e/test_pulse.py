@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from booktape.core.tape_records import TRADING
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.fault import Faults
 from booktape.sim.faults.market import NewListing
 from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer

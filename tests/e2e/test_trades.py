@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from booktape.core.trades import Trade
-from booktape.sim.faults.base import Attempts, Fault, Faults, Messages
+from booktape.sim.faults.conditions import Attempts, Messages
 from booktape.sim.faults.connections import CutAt, Cuts, Outage
+from booktape.sim.faults.fault import Fault, Faults
 from booktape.sim.faults.messages import Delay, Drop, LostMessages, Repeat
 from booktape.sim.faults.requests import slow
 from booktape.sim.server.server import SimServer

@@ -14,7 +14,8 @@ import pytest
 from booktape.recorder.settings import Partition
 from booktape.recorder.workers import partitions
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Attempts, Faults
+from booktape.sim.faults.conditions import Attempts
+from booktape.sim.faults.fault import Faults
 from booktape.sim.server.server import SimServer
 from booktape.verify.order import Scope
 from booktape.verify.run import verify

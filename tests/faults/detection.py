@@ -17,7 +17,8 @@ from typing import Any, Final, NamedTuple
 
 from booktape.core.events import BookLost
 from booktape.reconstruct import Reconstruction
-from booktape.sim.faults.base import Fault, Faults, Messages, StreamKind
+from booktape.sim.faults.conditions import Messages, StreamKind
+from booktape.sim.faults.fault import Fault, Faults
 from booktape.sim.faults.market import Halt, IdsReset
 from booktape.sim.faults.messages import Deaf
 from booktape.sim.server.server import SimServer

@@ -23,8 +23,9 @@ from typing import Final, TypeAlias
 import structlog
 
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Attempts, Fault, Faults, Messages
+from booktape.sim.faults.conditions import Attempts, Messages
 from booktape.sim.faults.connections import CutAt, HalfOpen, Lifetime, Outage, ServerShutdown
+from booktape.sim.faults.fault import Fault, Faults
 from booktape.sim.faults.market import Halt, Huge, IdsReset
 from booktape.sim.faults.messages import Deaf, Drop, Garbage, Stall
 from booktape.sim.server.server import SimServer

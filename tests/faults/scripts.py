@@ -12,8 +12,9 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Attempts, Fault, Faults, Messages
+from booktape.sim.faults.conditions import Attempts, Messages
 from booktape.sim.faults.connections import CutAt, Cuts, HalfOpen, Lifetime, Outage, ServerShutdown
+from booktape.sim.faults.fault import Fault, Faults
 from booktape.sim.faults.market import (
     Cap,
     ClockStep,

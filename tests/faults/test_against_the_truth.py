@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from booktape.recorder.recorder import Recorder
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.fault import Faults
 from booktape.sim.faults.market import Delist
 from booktape.sim.server.server import SimServer
 from e2e.inside import recording

@@ -7,10 +7,12 @@ from itertools import pairwise
 import pytest
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import AnswerFault, Attempt, Cut, Delivery, Fault, Faults, Later, Send
+from booktape.sim.faults.conditions import Attempt, Delivery
+from booktape.sim.faults.fault import AnswerFault, Fault, Faults
 from booktape.sim.faults.market import ClockStep, Delist, MarketFaults
 from booktape.sim.faults.messages import Drop
 from booktape.sim.faults.parse import KINDS, SILENT
+from booktape.sim.faults.steps import Cut, Later, Send
 from booktape.sim.market.market import Market
 from faults.scripts import (
     HEARD_MAKERS,

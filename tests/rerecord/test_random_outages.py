@@ -10,8 +10,9 @@ from random import Random
 import pytest
 
 from booktape.rerecord import merge
-from booktape.sim.faults.base import Faults, Messages
+from booktape.sim.faults.conditions import Messages
 from booktape.sim.faults.connections import HalfOpen
+from booktape.sim.faults.fault import Faults
 from booktape.sim.faults.messages import Drop
 from e2e.promises import check_archive, gaps_of, rows_of, truth_of
 from faults.scripts import MAKERS, _draw

@@ -18,7 +18,7 @@ from booktape.reader.archive_files import ArchiveFiles
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.settings import Settings
 from booktape.rerecord.merge import MergeOutcome, merge
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.fault import Faults
 from booktape.sim.server.server import SimServer
 from booktape.wire.endpoints import Venue
 from e2e.promises import rows_of

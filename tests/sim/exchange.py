@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import Fault, Faults, StreamCondition
+from booktape.sim.faults.conditions import StreamCondition
+from booktape.sim.faults.fault import Fault, Faults
 from booktape.sim.messages import stream_name
 from booktape.sim.server.server import SimServer
 from support.truth import TracedMarket

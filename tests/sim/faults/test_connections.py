@@ -11,20 +11,12 @@ import aiohttp
 import pytest
 
 from booktape.core.events import ServerShutdown
-from booktape.sim.faults.base import (
-    GOING_AWAY,
-    Cut,
-    Delivery,
-    Fault,
-    Faults,
-    MakeHalfOpen,
-    Messages,
-    OpenConnection,
-    Step,
-)
+from booktape.sim.faults.conditions import Delivery, Messages
 from booktape.sim.faults.connections import CutAt, Cuts, HalfOpen, Outage
 from booktape.sim.faults.connections import ServerShutdown as Shutdown
+from booktape.sim.faults.fault import Fault, Faults
 from booktape.sim.faults.messages import Delay
+from booktape.sim.faults.steps import GOING_AWAY, Cut, MakeHalfOpen, OpenConnection, Step
 from booktape.wire.binance import decode_event
 from sim.exchange import BTC, faulty, last_id, market, pairs
 from sim.visitor import Visit, Visitor, ids, visit

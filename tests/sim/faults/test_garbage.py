@@ -8,7 +8,7 @@ import pytest
 
 from booktape.core.events import DepthEvent
 from booktape.errors import MalformedFrame
-from booktape.sim.faults.base import Messages
+from booktape.sim.faults.conditions import Messages
 from booktape.sim.faults.messages import Form, Garbage
 from booktape.wire.binance import decode_event
 from sim.exchange import BTC, SLOTS, faulty, last_id, pairs

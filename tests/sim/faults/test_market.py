@@ -12,7 +12,8 @@ import pytest
 
 from booktape.errors import UsageError
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Attempts, Fault, Faults
+from booktape.sim.faults.conditions import Attempts
+from booktape.sim.faults.fault import Fault, Faults
 from booktape.sim.faults.market import ClockStep, Cross, Delist, Halt, Huge, MarketFaults
 from booktape.sim.messages import Encoding, stream_name
 from booktape.sim.replay.source import ReplaySource

@@ -10,9 +10,11 @@ import aiohttp
 import pytest
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import GOING_AWAY, POLICY_VIOLATION, Delivery, Fault, Messages, Send
+from booktape.sim.faults.conditions import Delivery, Messages
 from booktape.sim.faults.connections import CutAt, Lifetime
+from booktape.sim.faults.fault import Fault
 from booktape.sim.faults.messages import Close, Delay, Drop, LostMessages, Repeat, Stall
+from booktape.sim.faults.steps import GOING_AWAY, POLICY_VIOLATION, Send
 from sim.exchange import (
     BTC,
     SLOTS,

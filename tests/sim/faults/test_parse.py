@@ -10,8 +10,9 @@ import pytest
 
 from booktape.errors import UsageError
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Attempts, Faults, Messages
+from booktape.sim.faults.conditions import Attempts, Messages
 from booktape.sim.faults.connections import Cuts
+from booktape.sim.faults.fault import Faults
 from booktape.sim.faults.market import Halt
 from booktape.sim.faults.messages import Delay, Drop
 from booktape.sim.faults.parse import (

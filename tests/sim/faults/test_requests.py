@@ -10,8 +10,10 @@ import aiohttp
 import pytest
 
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Attempt, Attempts, Fault, Old
+from booktape.sim.faults.conditions import Attempt, Attempts
+from booktape.sim.faults.fault import Fault
 from booktape.sim.faults.market import MarketFaults
+from booktape.sim.faults.outcomes import Old
 from booktape.sim.faults.undetectable import wrong_snapshot
 from sim.exchange import BTC, events, faulty, market
 from sim.visitor import Naive, texts, visit

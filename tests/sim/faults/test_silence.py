@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from booktape.sim.faults.base import Messages
+from booktape.sim.faults.conditions import Messages
 from booktape.sim.faults.messages import Deaf
 from booktape.sim.messages import stream_name
 from sim.exchange import BTC, faulty, market

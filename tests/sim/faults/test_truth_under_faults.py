@@ -12,7 +12,7 @@ import pytest
 
 from booktape.core.checks import BookTicker
 from booktape.core.tape_records import NO_MARKET_DATA
-from booktape.sim.faults.base import MarketFault
+from booktape.sim.faults.fault import MarketFault
 from booktape.sim.faults.market import (
     Cap,
     Cross,

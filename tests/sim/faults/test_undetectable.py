@@ -12,7 +12,8 @@ import pytest
 
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import Attempts, Fault, Messages
+from booktape.sim.faults.conditions import Attempts, Messages
+from booktape.sim.faults.fault import Fault
 from booktape.sim.faults.messages import Drop
 from booktape.sim.faults.undetectable import (
     Hide,

@@ -8,8 +8,9 @@ import pytest
 
 from booktape.core.events import DepthEvent
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Attempts, Old
+from booktape.sim.faults.conditions import Attempts
 from booktape.sim.faults.market import Fall, Huge, MarketFaults, Push
+from booktape.sim.faults.outcomes import Old
 from booktape.sim.market.listing import listing
 from sim.visitor import Naive, decimals, texts
 from support.truth import ReplayedSymbolMarket, TracedMarket

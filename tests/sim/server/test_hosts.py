@@ -12,8 +12,9 @@ import pytest
 
 from booktape.errors import UsageError
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Attempts, Fault, Faults, Messages
+from booktape.sim.faults.conditions import Attempts, Messages
 from booktape.sim.faults.connections import CutAt, Outage
+from booktape.sim.faults.fault import Fault, Faults
 from booktape.sim.faults.messages import Deaf, Drop
 from booktape.sim.faults.parse import parse_faults, parse_hosts
 from booktape.sim.messages import stream_name

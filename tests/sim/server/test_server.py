@@ -12,9 +12,11 @@ import pytest
 
 from booktape.core.events import DepthEvent
 from booktape.errors import UsageError
-from booktape.sim.faults.base import GOING_AWAY, POLICY_VIOLATION, Faults, Messages
+from booktape.sim.faults.conditions import Messages
+from booktape.sim.faults.fault import Faults
 from booktape.sim.faults.market import IdsReset
 from booktape.sim.faults.messages import Drop
+from booktape.sim.faults.steps import GOING_AWAY, POLICY_VIOLATION
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
 from booktape.sim.messages import MarketMessage, Message, stream_name
 from booktape.sim.server import client

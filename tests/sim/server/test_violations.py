@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Attempts
+from booktape.sim.faults.conditions import Attempts
 from booktape.sim.server.limits import BAN_LONGEST_S, UNDER_WAY_S, Owed, Rate, RequestLimits
 from booktape.sim.server.pings import Pings
 from booktape.sim.server.server import SimServer

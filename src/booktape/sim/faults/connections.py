@@ -8,27 +8,20 @@ from itertools import count
 from math import inf
 from typing import Final
 
-from booktape.sim.faults.base import (
+from booktape.sim.faults.conditions import Attempt, Number, OfConnections, Positive, Seconds, chance
+from booktape.sim.faults.fault import Fault
+from booktape.sim.faults.outcomes import Hang, Outcome, Reset
+from booktape.sim.faults.steps import (
     GOING_AWAY,
     Announce,
-    Attempt,
     CloseCode,
     Cut,
-    Fault,
-    Hang,
     Later,
     MakeHalfOpen,
     Moment,
-    Number,
-    OfConnections,
     OpenConnection,
-    Outcome,
-    Positive,
     Reason,
-    Reset,
-    Seconds,
     Step,
-    chance,
 )
 
 _EVEN: Final = 0.5

@@ -15,7 +15,9 @@ from msgspec import Meta
 
 from booktape.core.tape_records import DELISTED, TRADING
 from booktape.errors import UsageError
-from booktape.sim.faults.base import AnswerFault, Count, Fault, MarketFault, Old, Rate, Seconds
+from booktape.sim.faults.conditions import Count, Rate, Seconds
+from booktape.sim.faults.fault import AnswerFault, Fault, MarketFault
+from booktape.sim.faults.outcomes import Old
 from booktape.wire.exchange_info import SymbolInfo
 
 _EVENTS_PER_S: Final = 10

@@ -6,23 +6,17 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec.structs import replace
 
-from booktape.sim.faults.base import (
-    GOING_AWAY,
-    HTML_PAGE,
-    CloseCode,
+from booktape.sim.faults.conditions import (
     Count,
-    Cut,
     Delivery,
-    Fault,
-    Later,
     Messages,
     OfConnections,
-    Reason,
     Seconds,
-    Send,
-    Step,
     StreamCondition,
 )
+from booktape.sim.faults.fault import Fault
+from booktape.sim.faults.outcomes import HTML_PAGE
+from booktape.sim.faults.steps import GOING_AWAY, CloseCode, Cut, Later, Reason, Send, Step
 
 
 class Drop(Fault, frozen=True):

@@ -17,15 +17,8 @@ import msgspec
 
 from booktape.errors import UsageError
 from booktape.sim.faults import connections, market, messages, requests, undetectable
-from booktape.sim.faults.base import (
-    Attempts,
-    Fault,
-    Faults,
-    MarketFault,
-    Messages,
-    RequestCondition,
-    StreamCondition,
-)
+from booktape.sim.faults.conditions import Attempts, Messages, RequestCondition, StreamCondition
+from booktape.sim.faults.fault import Fault, Faults, MarketFault
 from booktape.store.toml_file import read_toml
 
 Kind: TypeAlias = Callable[..., Fault]

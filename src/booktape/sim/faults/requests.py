@@ -11,23 +11,18 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta
 
-from booktape.sim.faults.base import (
+from booktape.sim.faults.conditions import Count, Number, Positive, RequestCondition, Seconds
+from booktape.sim.faults.fault import AnswerFault, Scope
+from booktape.sim.faults.outcomes import (
     TOO_FAST,
     UNAVAILABLE,
-    AnswerFault,
     Banned,
-    Count,
     Cropped,
     Hang,
     Late,
-    Number,
     Old,
     Outcome,
-    Positive,
-    RequestCondition,
     Reset,
-    Scope,
-    Seconds,
     error,
     html_page,
 )

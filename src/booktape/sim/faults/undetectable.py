@@ -14,18 +14,17 @@ from typing import Final, Literal, TypeAlias
 
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
-from booktape.sim.faults.base import (
-    Altered,
-    AnswerFault,
+from booktape.sim.faults.conditions import (
     Count,
     Delivery,
-    Fault,
     Messages,
     Number,
     RequestCondition,
     StreamCondition,
     chance,
 )
+from booktape.sim.faults.fault import AnswerFault, Fault
+from booktape.sim.faults.outcomes import Altered
 from booktape.sim.messages import MarketMessage, Message, event_message
 
 Wrong: TypeAlias = Literal["size", "missing"]

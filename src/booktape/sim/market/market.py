@@ -17,8 +17,9 @@ from booktape.core.checks import BookTicker
 from booktape.core.events import DepthSnapshot
 from booktape.core.tape_records import DELISTED, NO_MARKET_DATA
 from booktape.core.trades import Trade
-from booktape.sim.faults.base import Old, chance
+from booktape.sim.faults.conditions import chance
 from booktape.sim.faults.market import MarketFaults
+from booktape.sim.faults.outcomes import Old
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, Listing, listing
 from booktape.sim.market.symbol_market import SymbolMarket
 from booktape.sim.messages import MarketMessage

@@ -40,8 +40,8 @@ from booktape.errors import DamagedFile, DamagedTape, MalformedFrame, UsageError
 from booktape.reader.tape_query import FIRST_ROWS_ONLY
 from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
-from booktape.sim.faults.base import Old
 from booktape.sim.faults.market import MarketFaults
+from booktape.sim.faults.outcomes import Old
 from booktape.sim.messages import TRADES_KEPT, RecordedMessage, Wrapper, stream_name
 from booktape.sim.replay.tapes import Played, PlayedRecording
 from booktape.store.tape_reader import errors_as_damage

@@ -14,12 +14,12 @@ from typing import Final, assert_never
 
 from aiohttp import WSMsgType, web
 
-from booktape.sim.faults.base import (
+from booktape.sim.faults.conditions import Delivery
+from booktape.sim.faults.fault import Faults
+from booktape.sim.faults.steps import (
     POLICY_VIOLATION,
     Announce,
     Cut,
-    Delivery,
-    Faults,
     Later,
     MakeHalfOpen,
     OpenConnection,

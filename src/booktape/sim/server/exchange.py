@@ -15,20 +15,19 @@ from http import HTTPStatus
 from aiohttp import web
 
 from booktape.core.tape_records import DELISTED
-from booktape.sim.faults.base import (
+from booktape.sim.faults.conditions import Attempt
+from booktape.sim.faults.fault import Faults, MarketFault
+from booktape.sim.faults.market import MarketFaults
+from booktape.sim.faults.outcomes import (
     TOO_FAST,
-    Attempt,
     Banned,
-    Faults,
     Hang,
-    MarketFault,
     Outcome,
     Reply,
     Reset,
     error,
     html_page,
 )
-from booktape.sim.faults.market import MarketFaults
 from booktape.sim.server.limits import (
     CONNECTIONS_PER_5_MINUTES,
     FIVE_MINUTES_S,

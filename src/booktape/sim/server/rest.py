@@ -13,15 +13,15 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from booktape.errors import MalformedNumber
-from booktape.sim.faults.base import (
+from booktape.sim.faults.conditions import Attempt
+from booktape.sim.faults.fault import Faults
+from booktape.sim.faults.outcomes import (
     BAD_PARAMETER,
     BAD_SYMBOL,
     UNAVAILABLE,
     UNREAD_PARAMETER,
     Altered,
-    Attempt,
     Cropped,
-    Faults,
     Late,
     Old,
     Outcome,

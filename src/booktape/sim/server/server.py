@@ -18,7 +18,7 @@ from typing import Final, Self
 from aiohttp import web
 
 from booktape.errors import UsageError
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.fault import Faults
 from booktape.sim.messages import Message
 from booktape.sim.server.exchange import Exchange
 from booktape.sim.server.rest import RestEndpoints

@@ -12,7 +12,10 @@ from aiohttp import web
 from msgspec import Struct
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import Attempt, Cut, Faults, Reset, Send
+from booktape.sim.faults.conditions import Attempt
+from booktape.sim.faults.fault import Faults
+from booktape.sim.faults.outcomes import Reset
+from booktape.sim.faults.steps import Cut, Send
 from booktape.sim.faults.undetectable import MessageChanger
 from booktape.sim.messages import Message, second_message, stream_name
 from booktape.sim.server.client import CLOSE_WITHIN_S, Client

@@ -7,25 +7,14 @@ import pytest
 from booktape.core.events import DepthEvent
 from booktape.errors import UsageError
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import (
-    AnswerFault,
-    Attempt,
-    Attempts,
-    Cut,
-    Delivery,
-    Fault,
-    Faults,
-    Later,
-    Messages,
-    Reset,
-    Send,
-    Step,
-    chance,
-)
+from booktape.sim.faults.conditions import Attempt, Attempts, Delivery, Messages, chance
 from booktape.sim.faults.connections import Cuts, HalfOpen, Lifetime, Outage, ServerShutdown
+from booktape.sim.faults.fault import AnswerFault, Fault, Faults
 from booktape.sim.faults.market import Huge, MarketFaults
 from booktape.sim.faults.messages import Close, Drop, Repeat
+from booktape.sim.faults.outcomes import Reset
 from booktape.sim.faults.parse import parse_faults
+from booktape.sim.faults.steps import Cut, Later, Send, Step
 from sim.exchange import BTC
 
 
