@@ -37,7 +37,7 @@ def test_the_drawing_is_the_tree() -> None:
             drawn[name] = above[-1][1] if above else "Exception"
             above.append((depth, name))
     parents = {each.__name__: each.__base__.__name__ for each in CLASSES if each.__base__}
-    # The root of Python's own warnings stands in the drawing, too.
+    # The root of Python's own warnings is in the drawing, too.
     assert drawn == parents | {"UserWarning": "Exception"}
 
 

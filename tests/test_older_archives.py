@@ -144,7 +144,7 @@ def test_its_tapes_are_removed_like_others(archive: Path) -> None:
 
 @pytest.fixture
 def later(tmp_path: Path) -> Path:
-    """An archive of today, but for its last tape, which says that it is of a format that is not known yet."""
+    """An archive of today, except for its last tape, which says that it is of a format that is not known yet."""
     root = shutil.copytree(KEPT / NAMES[-1], tmp_path / "later")
 
     def change(lines: list[dict[str, object]]) -> None:

@@ -131,7 +131,7 @@ def test_held_events_that_do_not_chain_are_a_gap_at_once() -> None:
 
 
 def test_malformed_frames_do_not_stop_anything() -> None:
-    """Garbage is told and the book goes on: what was garbled need not have been an event."""
+    """Garbage is reported and the book continues: what was garbled need not have been an event."""
     machine = known()
     (malformed,) = feed_all(stream(b"\xff{", 3), to=machine)
     assert isinstance(malformed, MalformedMessage)
@@ -190,7 +190,7 @@ def test_an_ending_reports_the_gaps_that_are_still_open() -> None:
 
 
 def test_a_rotation_ends_nothing() -> None:
-    """The next segment goes on with the same connections and books."""
+    """The next segment continues with the same connections and books."""
     machine = known()
     assert feed_all(SegmentEnd(9 * SECOND, ROTATED), to=machine) == []
     assert len(rows(feed_all(stream(event(11, 11), 9), to=machine))) == 1

@@ -117,7 +117,7 @@ def in_a_break(at: int = 5, status: str = "BREAK") -> Reconstruction:
 
 @pytest.mark.parametrize("status", ["BREAK", "END_OF_DAY"])
 def test_in_a_break_a_book_is_not_known(status: str) -> None:
-    """From its last evidence on: orders may vanish without an event. Nothing is asked for."""
+    """From its last evidence on: orders may vanish without an event. Nothing is requested."""
     machine = in_a_break(status=status)
     assert machine.syncs[B].state is State.BREAK
     assert feed_all(rest(snapshot(11), 6), listed(status, 7), connected(8, 1), to=machine) == []
@@ -125,7 +125,7 @@ def test_in_a_break_a_book_is_not_known(status: str) -> None:
 
 
 def test_a_break_ends_when_the_list_says_so() -> None:
-    """Then a snapshot is asked for, and the gap ends with it: its id may be that of before."""
+    """Then a snapshot is requested, and the gap ends with it: its id may be that of before."""
     machine = in_a_break()
     outputs = feed_all(listed("TRADING", 9), to=machine)
     assert outputs == [Note(B, 9 * SECOND, "status", "TRADING"), FetchSnapshot(B, 1)]

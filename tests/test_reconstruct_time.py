@@ -64,7 +64,7 @@ def ticked(machine: Reconstruction, first: int, last: int) -> list[Output]:
 
 
 def losses(outputs: list[Output]) -> list[Output]:
-    """Without the requests by which a book is asked for before its bound."""
+    """Without the requests by which a book is requested before its bound."""
     return [output for output in outputs if isinstance(output, BookLost)]
 
 
@@ -86,7 +86,7 @@ def second(at_s: float) -> int:
 
 @pytest.mark.parametrize("witness", [top(12, *SIDES), ticker(12, *SIDES)])
 def test_a_dead_stream_beside_a_living_witness_is_lost_within_five_seconds(witness: Any) -> None:
-    """The gap begins at the last evidence; the connection is replaced, a snapshot asked for."""
+    """The gap begins at the last evidence; the connection is replaced, a snapshot requested."""
     machine = at_two()
     feed_all(stream(event(11, 11), 5), to=machine)
     found: list[tuple[int, Output]] = []
@@ -127,7 +127,7 @@ def test_the_event_in_time_is_all_that_is_needed() -> None:
 
 
 def test_a_symbol_that_is_silent_has_its_connections_replaced_twice_at_most() -> None:
-    """Then it is asked for again and again, until an event comes."""
+    """Then it is requested again and again, until an event comes."""
     machine = at_two()
     feed_all(connected(3, 1), to=machine)
     renewed = [silence(machine, 10 * n, 11 + n) for n in range(1, 6)]
@@ -148,7 +148,7 @@ def silence(machine: Reconstruction, at: int, update_id: int) -> list[int]:
 
 
 def test_nothing_proves_a_quiet_book_without_a_pulse() -> None:
-    """Five periods after the tick that followed its last evidence; meanwhile it is asked for."""
+    """Five periods after the tick that followed its last evidence; meanwhile it is requested."""
     machine = at_two(pulse_s=30)
     asked = ticked(machine, 3, 153)
     assert asked
@@ -158,7 +158,7 @@ def test_nothing_proves_a_quiet_book_without_a_pulse() -> None:
 
 
 def test_without_pulse_and_audits_silence_is_believed() -> None:
-    """With every check switched off, that was asked for."""
+    """With every check switched off, that was requested."""
     assert ticked(at_two(), 3, 5_000) == []
 
 
@@ -173,7 +173,7 @@ def test_pulses_keep_a_quiet_book_known() -> None:
 
 
 def test_a_pulse_finds_a_dead_stream_without_a_witness() -> None:
-    """A small snapshot is asked for; it is ahead, and nothing leads there."""
+    """A small snapshot is requested; it is ahead, and nothing leads there."""
     machine = at_two(pulse_s=30, audit_s=900)
     feed_all(pulse(31, 30, "1"), tick(32), tick(33), pulse(61, 60, "2"), to=machine)
     *_, check, request = feed_all(tick(62), tick(63), to=machine)
@@ -247,7 +247,7 @@ def renewals(outputs: list[Output]) -> list[ReplaceConnection]:
 
 
 def test_an_event_does_not_wait_for_a_silent_connection() -> None:
-    """What waited only for it is released when it falls silent: the gap is told at that tick."""
+    """What waited only for it is released when it falls silent: the gap is reported at that tick."""
     machine = at_two()
     feed_all(connected(2, 1), to=machine)
     for at in range(3, 3 + BUSY_TICKS):
@@ -362,7 +362,7 @@ def test_other_evidence_needs_no_correction() -> None:
 
 
 def test_a_gap_never_begins_before_the_snapshot_of_its_epoch() -> None:
-    """Or it would overlap the one before."""
+    """Or it would overlap the previous one."""
     machine = with_usual_lag()
     feed_all(lost(21), connected(22, 1), rest(snapshot(30, *SIDES), 40), to=machine)
     feed_all(arrives(depth_event(31, 31, 25), 50, 1), to=machine)
@@ -573,7 +573,7 @@ def test_a_symbol_that_has_not_opened_is_no_answer_to_held_events() -> None:
 
 
 def test_a_rotation_in_a_silence_changes_nothing_but_what_was_ahead() -> None:
-    """The age of the evidence goes on, live and read alone alike; the witness says it again."""
+    """The age of the evidence continues, live and read alone alike; the witness says it again."""
     machine = at_two(pulse_s=30)
     ticked(machine, 3, 100)
     feed_all(stream(top(12, *SIDES), 100), tick(101), tick(102), to=machine)
@@ -585,7 +585,7 @@ def test_a_rotation_in_a_silence_changes_nothing_but_what_was_ahead() -> None:
 
 
 def test_proof_of_before_the_last_event_does_not_differ_after_a_rotation() -> None:
-    """A checkpoint has one moment for both: an older one is no news, live or read alone."""
+    """A checkpoint has one moment for both: an older one is not news, live or read alone."""
     machine = at_two(pulse_s=30)
     feed_all(stream(event(11, 11), 50), *(tick(at) for at in range(50, 60)), to=machine)
     feed_all(SegmentEnd(60 * SECOND, ROTATED), to=machine)

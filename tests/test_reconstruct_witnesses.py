@@ -102,7 +102,7 @@ def test_a_touch_is_proven_by_the_ticker_after_it() -> None:
 
 
 def test_a_ticker_that_comes_after_its_event_is_no_false_alarm() -> None:
-    """That is what the deferral is for: compared with the one before, the event would differ."""
+    """That is what the deferral is for: compared with the previous one, the event would differ."""
     frames = [
         ticked(10, 3),
         stream(event(11, 13, {"100": "5"}), 3),

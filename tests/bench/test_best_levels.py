@@ -43,7 +43,7 @@ def by_polars(path: str, names: Sequence[str], levels: int | None) -> object:
 
 
 def by_duckdb(path: str, names: Sequence[str], levels: int | None) -> object:
-    """A sum, since fetching lists as Python objects would take far longer than decoding them."""
+    """A sum, because fetching lists as Python objects would take far longer than decoding them."""
     cut = "" if levels is None else f"[:{levels}]"
     is_list = names[0] not in FIRST_OF
     sums = (f"sum(list_sum({name}{cut}))" if is_list else f"sum({name})" for name in names)

@@ -1,7 +1,7 @@
 """What `booktape compact` is worth: bytes, and the time to read them, of 24 segments and of the day that they become.
 
 A quiet symbol has few rows in each segment. So four minutes of the lifelike market are cut into 24 segments, with 50 rows
-each (N = 2) or with five (N = 20). DuckDB's own copy stands beside it.
+each (N = 2) or with five (N = 20). DuckDB's own copy lies beside it.
 """
 
 from __future__ import annotations

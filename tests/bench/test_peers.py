@@ -100,7 +100,7 @@ class Task:
             assert self._known(peer, sign, own) == self._known(peer, sign, other), peer.package
 
     def _known(self, peer: type[Peer], sign: int, side: Pairs) -> Pairs:
-        """All of it; of a bounded book what it was given, since it does not know what lies beyond."""
+        """All of it; of a bounded book what it was given, because it does not know what lies beyond."""
         if peer.depth is None or peer.depth > self.shape.levels:
             return side
         last = sign * self.shape.price(sign, peer.depth - 1)

@@ -49,7 +49,7 @@ def asked_of(question: str) -> list[str]:
 
 
 def ask(root: Path, way: str, question: str) -> Outcome:
-    """In a process of its own."""
+    """In a separate process."""
     arguments = (root, DAYS, SECONDS, way, question)
     command = [sys.executable, "-m", "bench.questions", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}

@@ -118,7 +118,7 @@ def test_credentials_that_can_only_put_are_enough(
 def test_an_etag_that_is_no_md5_makes_us_read_the_object(
     proxy: FaultyProxy, address: str, content: Content
 ) -> None:
-    """As where the service encrypts with keys of its own."""
+    """As where the service encrypts with its own keys."""
     proxy.choose = lambda _method, _path: Fault.OTHER_ETAG
     assert not put(address, content)
     assert [request.method for request in proxy.requests] == ["PUT", "GET"]

@@ -82,7 +82,7 @@ def test_what_is_recorded_is_in_the_bucket_at_the_end(
 def test_a_bucket_that_is_away_holds_up_nothing(
     proxy: FaultyProxy, address: str, s3_port: int, tmp_path: Path
 ) -> None:
-    """Recording goes on, and what waited is shipped once it is back, also after the end."""
+    """Recording continues, and what waited is shipped once it is back, also after the end."""
     proxy.choose = lambda *_: Fault.REFUSED
 
     async def test() -> None:
@@ -212,7 +212,7 @@ def test_an_archive_is_not_its_own_copy(tmp_path: Path) -> None:
 def test_a_bucket_that_refuses_ends_the_command_with_a_sentence(
     address: str, tmp_path: Path
 ) -> None:
-    """By exit 2: no such bucket. `record` would go on, and log it."""
+    """By exit 2: no such bucket. `record` would continue, and log it."""
     assert address
     seal(tmp_path, 1)
 

@@ -73,7 +73,7 @@ def buckets(s3_port: int, archive: Path, alone: Path) -> Buckets:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A scheduler, and two workers that are processes of their own, with the credentials in their environment."""
+    """A scheduler, and two workers that are separate processes, with the credentials in their environment."""
     with two_workers() as running:
         yield running
 

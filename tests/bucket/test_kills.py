@@ -34,7 +34,7 @@ pytestmark = pytest.mark.long
 
 
 def ship(root: Path, address: str, environment: dict[str, str]) -> None:
-    """Ship what is sealed, in a process of its own."""
+    """Ship what is sealed, in a separate process."""
     os.environ.update(environment)
 
     async def run() -> None:
@@ -65,7 +65,7 @@ class Killer:
         with self._lock:
             self._seen += 1
             if self._seen == self._number:
-                # Its first request may come before its parent goes on.
+                # Its first request may come before its parent continues.
                 os.kill(self._pid.get(timeout=60), signal.SIGKILL)
             return self._seen >= self._number
 

@@ -81,7 +81,7 @@ def test_many_segments_through_every_fault(
     assert looks > 5
     met = Counter(request.fault for request in proxy.requests)
     assert set(WAY) <= met.keys()
-    # Nothing is sent twice, but for what a fault met.
+    # Nothing is sent twice, except for what a fault met.
     puts = Counter(request.path for request in proxy.requests if request.method == "PUT")
     assert sum(count - 1 for count in puts.values()) <= sum(met[fault] for fault in WAY)
 
@@ -98,7 +98,7 @@ def test_a_manifest_comes_last(proxy: FaultyProxy, address: str, tmp_path: Path)
 def test_what_is_shipped_is_not_asked_for_again(
     proxy: FaultyProxy, address: str, tmp_path: Path
 ) -> None:
-    """A receipt in the archive says so. Another bucket has receipts of its own."""
+    """A receipt in the archive says so. Another bucket has its own receipts."""
     seal(tmp_path, 1)
     ship_all(tmp_path, address)
     proxy.requests.clear()
@@ -111,7 +111,7 @@ def test_what_is_shipped_is_not_asked_for_again(
 def test_without_receipts_objects_are_found_and_not_sent(
     proxy: FaultyProxy, address: str, tmp_path: Path
 ) -> None:
-    """One look at each, as long as the one before was there; then the rest is put."""
+    """One look at each, as long as the previous one was there; then the rest is put."""
     for number in range(3):
         seal(tmp_path, number)
     ship_all(tmp_path, address)
@@ -205,7 +205,7 @@ def test_patience_ends(proxy: FaultyProxy, address: str, tmp_path: Path) -> None
 def test_a_refusal_that_is_mended_is_no_end_for_a_recorder(
     proxy: FaultyProxy, address: str, s3_port: int, tmp_path: Path
 ) -> None:
-    """Without a limit to its patience it goes on: credentials are renewed, buckets are made."""
+    """Without a limit to its patience it continues: credentials are renewed, buckets are made."""
     seal(tmp_path, 1)
     proxy.choose = lambda *_: Fault.FORBIDDEN
 

@@ -67,7 +67,7 @@ def shared(s3_port: int, archive: Path) -> str:
 
 
 def report_of(where: str, **scope: Any) -> dict[str, Any]:
-    """The report, but for the place."""
+    """The report, except for the place."""
     found = as_json(verify(stored_files(where), Scope(**scope)))
     del found["directory"]
     return found

@@ -119,7 +119,7 @@ def test_an_audit_that_passes_teaches() -> None:
 
 @pytest.mark.parametrize("audit_s", [0, PERIOD_S])
 def test_an_answer_that_is_too_old_is_no_audit(audit_s: int) -> None:
-    """Nor is it later: what was applied between the two was not kept. Another one is asked for."""
+    """Nor is it later: what was applied between the two was not kept. Another one is requested."""
     checked = CheckedBook(audit_s)
     checked.event(11, {"99": "2"})
     checked.checks.on_request_sent(0)
@@ -290,7 +290,7 @@ def test_a_partial_book_that_waited_is_evidence_through_its_event() -> None:
 
 
 def test_copies_prove_nothing_in_the_next_segment_or_epoch() -> None:
-    """It can be read alone, so the first one there is compared anew."""
+    """It can be read alone, so the first one there is compared again."""
     for end in (BookChecks.on_lost, BookChecks.close):
         checked = CheckedBook()
         checked.witness(top(10, BIDS, ASKS), 5)
@@ -380,7 +380,7 @@ def test_a_witness_that_is_ahead_while_an_event_waits_is_not_silence() -> None:
 
 
 def test_a_book_that_nothing_proves_is_silent_at_its_bound() -> None:
-    """Five pulses; it was asked for once before, and nothing answered."""
+    """Five pulses; it was requested once before, and nothing answered."""
     checked = CheckedBook(pulse_s=2)
     sent = [output for at in range(2, 13) for output in checked.tick(at)]
     assert requests(sent) == [100]
@@ -393,7 +393,7 @@ def low(checked: CheckedBook, at: int, last: int = 9) -> list[CheckOutput]:
 
 
 def test_three_low_answers_are_new_ids() -> None:
-    """While no event came, all of them below the book's id when they were asked for."""
+    """While no event came, all of them below the book's id when they were requested."""
     checked = CheckedBook()
     again = [FetchSnapshot(B, n, Urgency.AUDIT) for n in (2, 3)]
     assert low(checked, 5) + low(checked, 6) == again
@@ -411,7 +411,7 @@ def test_one_answer_that_is_not_low_begins_the_count_anew() -> None:
 
 
 def test_an_event_meanwhile_begins_the_count_anew() -> None:
-    """While ids go on, it is the answers that are old."""
+    """While ids continue, it is the answers that are old."""
     checked = CheckedBook()
     for last in range(11, 40):
         assert not [out for out in low(checked, last) if isinstance(out, IdsReset)]
@@ -455,7 +455,7 @@ def test_on_old_tapes_low_answers_never_end_an_epoch() -> None:
 
 
 def test_a_clock_that_is_set_back_moves_what_is_due() -> None:
-    """And what was asked for; a moment that there was not stays none."""
+    """And what was requested; a moment that there was not stays none."""
     checked = CheckedBook(pulse_s=30)
     due_ns = checked.checks.due_ns
     checked.checks.on_request_sent(9 * SECOND)
@@ -473,7 +473,7 @@ def test_a_clock_that_is_set_back_moves_what_is_due() -> None:
 
 
 def requests(outputs: list[CheckOutput], urgency: Urgency = Urgency.AUDIT) -> list[int]:
-    """The limits of the snapshots that are asked for, all of this urgency."""
+    """The limits of the snapshots that are requested, all of this urgency."""
     found = [output for output in outputs if isinstance(output, FetchSnapshot)]
     assert all(request.urgency is urgency for request in found)
     return [request.limit for request in found]
@@ -485,7 +485,7 @@ def deeper(outputs: list[CheckOutput]) -> list[int]:
 
 
 def test_each_symbol_has_its_own_moment_of_the_period() -> None:
-    """The first audit is due within it, the next one a period after that was asked for."""
+    """The first audit is due within it, the next one a period after that was requested."""
     checked = CheckedBook()
     checks = checked.checks
     assert SECOND < checks.due_ns <= (1 + PERIOD_S) * SECOND
@@ -498,7 +498,7 @@ def test_each_symbol_has_its_own_moment_of_the_period() -> None:
 
 
 def test_two_symbols_are_not_due_at_once() -> None:
-    """Or all audits of a thousand symbols would be asked for in one minute."""
+    """Or all audits of a thousand symbols would be requested in one minute."""
     due = set()
     for symbol in ("BTCUSDT", "ETHUSDT", "BNBUSDT", "XRPUSDT"):
         checks = BookChecks(SymbolSync(symbol), PERIOD_S, 5000)
@@ -545,7 +545,7 @@ def test_requests_are_spaced_out() -> None:
 
 
 def test_a_book_that_has_just_been_disproved_is_not_audited_too() -> None:
-    """It is asked for anyway."""
+    """It is requested anyway."""
     checked = CheckedBook()
     checked.checks.on_request_sent(0)
     checked.answer(11, {"99": "1"})

@@ -56,7 +56,7 @@ def test_a_connection_that_was_not_busy_long_enough_may_be_quiet() -> None:
 
 @pytest.mark.parametrize("quiet", range(1, SILENT_S))
 def test_a_frame_in_time_is_enough(quiet: int) -> None:
-    """And after a pause it must be busy anew before it can fall silent."""
+    """And after a pause it must be busy again before it can fall silent."""
     loads = busy()
     assert [second(loads) for _ in range(quiet)] == [[]] * quiet
     assert [second(loads, A) for _ in range(BUSY_TICKS - 1)] == [[]] * (BUSY_TICKS - 1)

@@ -69,7 +69,7 @@ def test_without_a_bound_silence_is_believed() -> None:
 
 
 def test_an_event_is_evidence() -> None:
-    """Any event: the age counts anew from the tick that follows."""
+    """Any event: the age starts over from the tick that follows."""
     book = KnownBook()
     book.ticks(BOUND_S)
     book.apply(11)
@@ -97,7 +97,7 @@ def test_a_new_epoch_is_evidence() -> None:
 
 
 def test_a_clock_that_is_set_back_is_no_evidence() -> None:
-    """What was proved moves with the clock, and the age goes on."""
+    """What was proved moves with the clock, and the age continues."""
     book = KnownBook()
     book.sync.note_proof(4 * SECOND)
     book.ticks(1 + BOUND_S)
@@ -164,7 +164,7 @@ def test_what_is_furthest_ahead_counts_once_the_first_is_reached() -> None:
 
 
 def test_messages_in_any_order_start_one_clock() -> None:
-    """The first one decides; later ones do not start it anew, nor does one with a lower id."""
+    """The first one decides; later ones do not restart it, nor does one with a lower id."""
     book = KnownBook(bound_s=None)
     book.clocks.on_newer_id(15)
     book.ticks(2)
@@ -174,7 +174,7 @@ def test_messages_in_any_order_start_one_clock() -> None:
 
 
 def test_a_message_replaces_what_has_been_reached() -> None:
-    """Also between two ticks: a new distance has a clock of its own."""
+    """Also between two ticks: a new distance has its own clock."""
     book = KnownBook(bound_s=None)
     book.clocks.on_newer_id(11)
     book.ticks(3)

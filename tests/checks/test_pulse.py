@@ -110,7 +110,7 @@ def test_a_later_answer_replaces_one_that_waits() -> None:
 
 
 def test_an_answer_of_no_use_replaces_nothing() -> None:
-    """The book was quiet when the first one was asked for, and is not compared with the other."""
+    """The book was quiet when the first one was requested, and is not compared with the other."""
     book = KnownBook()
     book.apply(5 * SECOND)
     book.asked(6 * SECOND)

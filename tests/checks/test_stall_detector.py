@@ -97,7 +97,7 @@ def test_a_connection_that_stays_far_behind_is_named() -> None:
 
 
 def test_a_second_silence_is_named_again() -> None:
-    """Once it has caught up, it may fall behind anew."""
+    """Once it has caught up, it may fall behind again."""
     market = Market(A, B)
     market.looks_until_named(A)
     market.live(10, A, B)

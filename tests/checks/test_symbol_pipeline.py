@@ -101,7 +101,7 @@ def test_a_disproved_book_makes_no_row() -> None:
 
 
 def test_an_answer_that_disproves_is_not_the_next_beginning() -> None:
-    """What is asked for now comes later than whatever went wrong."""
+    """What is requested now comes later than whatever went wrong."""
     pipeline = known()
     pipeline.on_request_sent(0)
     assert kinds(list(pipeline.on_snapshot(snapshot(10), 3 * SECOND))) == [
@@ -153,7 +153,7 @@ def test_witnesses_of_a_book_that_is_not_known_are_not_heard() -> None:
 
 
 def test_what_the_next_segment_needs() -> None:
-    """The machine, its feed, and when the next audit may be asked for."""
+    """The machine, its feed, and when the next audit may be requested."""
     pipeline = known()
     pipeline.checks.due_ns, pipeline.checks.asked_ns = 77, 66
     saved = pipeline.save(SymbolFeed(10, {0: 10}), 5 * SECOND)

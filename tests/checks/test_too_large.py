@@ -66,7 +66,7 @@ def test_a_book_at_its_limit_is_known() -> None:
 
 
 def test_one_level_more_and_the_book_is_lost() -> None:
-    """From that event on, without a row; a snapshot is asked for with the usual urgency."""
+    """From that event on, without a row; a snapshot is requested with the usual urgency."""
     pipeline = known()
     pipeline.handle(event(11, 11, bids(4, 8)), 3 * SECOND)
     gone, request = pipeline.handle(event(12, 12, bids(12, 1)), 4 * SECOND)

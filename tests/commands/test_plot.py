@@ -39,7 +39,7 @@ def test_each_picture_is_written_and_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Where it was asked for, or in the current folder."""
+    """Where it was requested, or in the current folder."""
     monkeypatch.chdir(tmp_path)
     command, bound, _ = app.parse_args(["plot", str(root), *options.split()])
     command(*bound.args, **bound.kwargs)

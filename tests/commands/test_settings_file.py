@@ -35,7 +35,7 @@ def check_settings(
 def test_what_is_not_given_is_taken_from_the_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """And it is named, since a file in a folder is easily forgotten."""
+    """And it is named, because a file in a folder is easily forgotten."""
     code, shown, err = check_settings(monkeypatch, tmp_path, FINE)
     assert (code, str(tmp_path / "booktape.toml") in err) == (0, True), err
     assert shown["symbols"] == "ok: 2 symbols on 1 connection"

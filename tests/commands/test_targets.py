@@ -209,7 +209,7 @@ def test_folders_that_resemble_an_archive_are_none(
 def test_a_folder_in_which_files_are_removed_is_no_link(
     archive: Path, tmp_path: Path, name: str, part: str
 ) -> None:
-    """Not even to the same disk: what stands there might be another archive's."""
+    """Not even to the same disk: what is there might be another archive's."""
     out, other = tmp_path / "out", tmp_path / "other"
     for folder in (out, other):
         folder.mkdir()

@@ -109,7 +109,7 @@ def test_a_new_connection_is_waited_for() -> None:
 
 
 def test_one_release_closes_one_hole() -> None:
-    """What waits behind a later hole, which can still be filled, goes on waiting."""
+    """What waits behind a later hole, which can still be filled, keeps waiting."""
     feed = feed_of(A, B)
     bring(feed, A, 12, 13, 15)
     assert ids(feed.release_next()) == [12, 13]
@@ -307,7 +307,7 @@ def at_a_hundred(*connections: int) -> SymbolFeed:
 
 
 def test_two_low_and_newer_events_that_chain_begin_new_ids() -> None:
-    """Both are released behind the reset; then the stream goes on from there."""
+    """Both are released behind the reset; then the stream continues from there."""
     feed = at_a_hundred()
     assert say(feed, A, 1, 3, 11.1) == []
     assert say(feed, A, 4, 5, 11.2) == ["reset", 3, 5]
@@ -335,7 +335,7 @@ def test_one_low_event_alone_is_nothing() -> None:
 
 
 def test_the_second_must_not_be_earlier_than_the_first() -> None:
-    """Time does not go back where ids go on."""
+    """Time does not go back where ids continue."""
     feed = at_a_hundred()
     assert say(feed, A, 1, 1, 13) == []
     assert say(feed, A, 2, 2, 12) == []

@@ -94,7 +94,7 @@ def test_both_ways_of_sorting_agree(pending: int) -> None:
 
 @pytest.mark.parametrize("count", [1, FEW_PENDING + 1])
 def test_a_change_is_sorted_in_once(count: int) -> None:
-    """Or each read would cost more than the one before."""
+    """Or each read would cost more than the previous one."""
     side = BookSide([(float(n), 1.0) for n in range(count)], descending=False)
     side.best()
     assert not side._pending
@@ -195,7 +195,7 @@ def test_equality_compares_levels() -> None:
 
 
 def test_a_book_is_only_equal_to_a_book() -> None:
-    """Something else is never equal, and a book that changes is no key of a dictionary."""
+    """Something else is never equal, and a book that changes is not a key of a dictionary."""
     assert OrderBook() != object()
     assert OrderBook().__eq__(object()) is NotImplemented
     with pytest.raises(TypeError, match="unhashable"):

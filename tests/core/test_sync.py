@@ -39,7 +39,7 @@ def cold() -> SymbolSync:
 
 
 def syncing(*held: DepthEvent) -> SymbolSync:
-    """Connected at second 1; the snapshot has been asked for, the events wait for it."""
+    """Connected at second 1; the snapshot has been requested, the events wait for it."""
     machine = cold()
     machine.handle(connected(1), 1 * SECOND)
     for item in held:
@@ -478,7 +478,7 @@ def test_stale_answers_are_counted_anew_in_each_segment() -> None:
 
 
 def test_lower_ids_are_believed_when_they_come_again_and_again() -> None:
-    """Once or twice it may be a cache's answer; the third one says that the exchange counts anew."""
+    """Once or twice it may be a cache's answer; the third one says that the exchange starts over."""
     machine = live()
     machine.handle(StreamSilent(), 4 * SECOND)
     assert machine.handle(snapshot(5), 5 * SECOND) == (ASK_AGAIN,)

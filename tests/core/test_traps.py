@@ -51,7 +51,7 @@ def test_trap_2_stale_events_keep_coming_after_the_answer() -> None:
 
 
 def test_trap_3_a_quiet_symbol_needs_no_event() -> None:
-    """The snapshot is asked for at once and makes a valid book; the next event must still chain."""
+    """The snapshot is requested at once and makes a valid book; the next event must still chain."""
     machine = SymbolSync("BTCUSDT")
     assert machine.handle(connected(1), SECOND) == (FetchSnapshot("BTCUSDT", 1),)
     machine.handle(snapshot(100, {"100": "1"}), 2 * SECOND)

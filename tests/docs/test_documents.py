@@ -75,7 +75,7 @@ def test_every_option_that_is_mentioned_exists() -> None:
 
 
 def test_the_readme_names_every_column() -> None:
-    """And `symbol`, which stands in the folder's name."""
+    """And `symbol`, which is in the folder's name."""
     section = README[README.index("| column |") : README.index("`gaps/` says")]
     named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.*?) \|", section, re.MULTILINE))))
     assert named == {"symbol", *(column.name for column in SNAPSHOT_COLUMNS)}

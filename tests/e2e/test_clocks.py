@@ -70,7 +70,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
 @pytest.fixture(scope="module")
 def old(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same as it was written before tapes said what they go on from: names always grew."""
+    """The same as it was written before tapes said what they continue from: names always grew."""
     root = Path(shutil.copytree(recorded.root, tmp_path_factory.mktemp("old") / "data"))
     layout, last_us = Layout(root), 0
     for segment in lineage_of(layout).order:

@@ -150,7 +150,7 @@ def test_they_are_replayed_as_one_exchange(merged: Path, recorded: tuple[Path, P
 @pytest.mark.long
 @pytest.mark.real_time
 async def test_they_are_rebuilt_and_recorded_on(merged: Path, tmp_path: Path) -> None:
-    """By a recorder that goes on with all of it: each symbol in its next epoch, with one gap between."""
+    """By a recorder that continues with all of it: each symbol in its next epoch, with one gap between."""
     fine = tmp_path / "fine"
     code, out, err = await run("rebuild", merged, "--every", "1", "--out", fine)
     assert (code, err) == (0, ""), out
@@ -169,7 +169,7 @@ async def test_they_are_rebuilt_and_recorded_on(merged: Path, tmp_path: Path) ->
 async def test_one_that_went_on_elsewhere_is_copied_again(
     recorded: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """What its own recorder added since goes on where that one was."""
+    """What its own recorder added since continues where that one was."""
     one, other = put(recorded[0], tmp_path / "one"), recorded[1]
     both = put(one, tmp_path / "both")
     put(other, both)
@@ -184,7 +184,7 @@ async def test_one_that_went_on_elsewhere_is_copied_again(
 async def test_archives_from_before_are_kept_apart_as_well(
     merged: Path, recorded: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """Their tapes do not say what they go on from; one that began with nothing went on from nothing."""
+    """Their tapes do not say what they continue from; one that began with nothing continued from nothing."""
     root = put(merged, tmp_path / "old")
     for segment in lineage_of(Layout(root)).order:
         edit_tape(Layout(root).tape(segment), lambda lines: lines[0].pop("continues"))

@@ -65,7 +65,7 @@ def moments(rows: list[Row], truth: Truth, symbol: str) -> dict[int, bool]:
 
 
 def undeclared(behind: dict[int, bool], gaps: list[Row]) -> list[int]:
-    """The moments at which an old book stands in no gap."""
+    """The moments at which an old book is in no gap."""
     spans = [(_us(gap, "start_time"), _us(gap, "end_time")) for gap in gaps]
     return [
         time_us

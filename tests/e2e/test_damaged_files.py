@@ -215,7 +215,7 @@ def test_replay_shows_what_a_damaged_tape_leaves_open(root: Path) -> None:
 
 @pytest.mark.real_time
 async def test_the_replay_command_goes_on_behind_a_damaged_tape(root: Path) -> None:
-    """It plays up to the damage, then the tapes that go on from it, names the file, and ends with 1."""
+    """It plays up to the damage, then the tapes that continue from it, names the file, and ends with 1."""
     tapes = files(root, "tape")
     # The last tape alone may be too short for an event: it ends where the recorder was stopped.
     victim, after = tapes[-3], tapes[-2:]

@@ -66,7 +66,7 @@ async def test_a_full_disk_is_reported_once_and_loses_nothing_that_was_written(
 
 
 async def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    """Something else stands where the archive should be."""
+    """Something else is where the archive should be."""
     (tmp_path / "file").write_text("not a folder")
 
     async with SimServer(TracedMarket(("BTCUSDT",), levels=50)) as server:
@@ -85,7 +85,7 @@ async def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path
 async def test_a_disk_that_gets_space_again_in_time_loses_nothing(
     tmp_path: Path, short_of: str
 ) -> None:
-    """No space, or no inode, for some seconds: it waits, then goes on; nothing is missing.
+    """No space, or no inode, for some seconds: it waits, then continues; nothing is missing.
 
     Segments end meanwhile, so that rotation and sealing meet the full disk, too.
     """

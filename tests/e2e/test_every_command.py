@@ -117,13 +117,13 @@ def bombed(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.long
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_bomb_takes_the_memory(bombed: Path, tmp_path: Path, name: str) -> None:
-    """The file is damaged, by name, or is not read; what is recorded goes on."""
+    """The file is damaged, by name, or is not read; what is recorded continues."""
     done = run(name, Path(shutil.copytree(bombed, tmp_path / "archive")), tmp_path)
     assert done.peak_mib < PEAK_MIB
     check(done)
 
 
-# ── what is no file ─────────────────────────────────────────────────────────────────────────
+# ── what is not a file ─────────────────────────────────────────────────────────────────────────
 
 
 def fifo(path: Path) -> None:

@@ -107,7 +107,7 @@ async def test_a_half_open_connection_is_a_gap_of_less_than_a_minute(tmp_path: P
 
 
 async def test_one_of_two_connections_may_be_half_open(tmp_path: Path) -> None:
-    """The other one goes on: nothing is lost."""
+    """The other one continues: nothing is lost."""
     await record(tmp_path, 120, HalfOpen(20.05, connection=0), connections=2)
     assert gaps_of(tmp_path) == []
 
@@ -193,7 +193,7 @@ async def test_a_wall_clock_that_is_set_changes_no_row_and_no_order(
 async def test_a_wall_clock_that_is_set_during_a_gap(
     tmp_path: Path, step_s: float, longer_s: float
 ) -> None:
-    """Set back, it takes the gap's start with it, so the gap is as long as it was; forward it is told longer."""
+    """Set back, it takes the gap's start with it, so the gap is as long as it was; forward it is reported longer."""
     market, clock = TracedMarket(("BNBUSDT",), seed=11, levels=40), WallClock()
     async with (
         SimServer(market, faults=Faults.of(Outage(10.05, 20.05))) as server,

@@ -58,7 +58,7 @@ def alone(archive: Path) -> Path:
 
 @contextmanager
 def two_workers() -> Iterator[Any]:
-    """A scheduler, and two workers that are processes of their own, with the environment of now."""
+    """A scheduler, and two workers that are separate processes, with the environment of now."""
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
     ) as running:
@@ -67,7 +67,7 @@ def two_workers() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Dask on this machine: a scheduler, and two workers that are processes of their own."""
+    """Dask on this machine: a scheduler, and two workers that are separate processes."""
     with two_workers() as running:
         yield running
 
@@ -77,7 +77,7 @@ def tapes(root: Path) -> list[Path]:
 
 
 def files(root: Path) -> dict[str, bytes]:
-    """Every file below a folder, but for the lock."""
+    """Every file below a folder, except for the lock."""
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in sorted(root.rglob("*"))
@@ -122,7 +122,7 @@ def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> No
 
 
 def report(*arguments: str | Path) -> dict[str, Any]:
-    """What `verify` found, but for the folder's name."""
+    """What `verify` found, except for the folder's name."""
     code, out, err = run("verify", *arguments, "--json")
     found: dict[str, Any] = json.loads(out)
     assert code == (0 if found["clean"] else 1), err
@@ -238,7 +238,7 @@ def test_a_function_of_ones_own_on_a_cluster(archive: Path, cluster: Any) -> Non
 
 
 def test_a_process_is_killed_amid_the_work(archive: Path, alone: Path, tmp_path: Path) -> None:
-    """The run goes on with others, and nothing is missing."""
+    """The run continues with others, and nothing is missing."""
     out = tmp_path / "killed"
     process = begin(*rebuilding(archive, out, "--jobs", "2"))
     until(lambda: tapes(out), process)

@@ -55,7 +55,7 @@ def statuses_of(root: Path, symbol: str) -> list[tuple[str, Any]]:
 
 @pytest.mark.parametrize("shown", [pytest.param("HALT", marks=pytest.mark.long), "BREAK"])
 async def test_a_halt_is_noted_and_only_a_break_makes_a_gap(shown: str, tmp_path: Path) -> None:
-    """A halted market goes on by its events; in a break nothing tells what is canceled meanwhile."""
+    """A halted market continues by its events; in a break nothing tells what is canceled meanwhile."""
     halt = Halt(BTC, market_time_s(BEFORE_S), market_time_s(BEFORE_S + HALT_S), shown)  # type: ignore[arg-type]
 
     market = TracedMarket(SYMBOLS, seed=5, levels=40)
@@ -147,7 +147,7 @@ async def test_what_is_listed_later_is_joined(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By the pulse within 35 s, without one at the next look; the next start goes on with all of it."""
+    """By the pulse within 35 s, without one at the next look; the next start continues with all of it."""
     if not pulse_s:
         monkeypatch.setattr(symbol_status, "WHOLE_LIST_EVERY_S", NAMED_LIST_EVERY_S)
     new, other = "NEWUSDT", "NEWBTC"

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.real_time
 SYMBOL = "BNBUSDT"
 PAUSE_S = 5.0
 STAYS_S = 2.0
-"""The least length of the pause, and how long the exchange goes on in it: what the test is about, and no waiting
+"""The least length of the pause, and how long the exchange continues in it: what the test is about, and no waiting
 for anything."""
 
 TICKS = 3
@@ -102,7 +102,7 @@ async def test_a_connection_lost_in_a_pause_is_a_gap_from_the_last_event_before_
 
 @pytest.mark.long
 async def test_a_pause_that_the_exchange_bears_is_no_gap(tmp_path: Path) -> None:
-    """What it sent meanwhile is there, row by row; that it is stamped late stands in `notes`."""
+    """What it sent meanwhile is there, row by row; that it is stamped late is in `notes`."""
     market = TracedMarket((SYMBOL,), seed=5, levels=60)
 
     async with SimServer(market, start_at_once=True) as server:

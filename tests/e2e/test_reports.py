@@ -73,7 +73,7 @@ def run(
 
 
 def made(out: Path) -> set[str]:
-    """The files below a folder, but for names that tell the time."""
+    """The files below a folder, except for names that tell the time."""
     return {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
 
 

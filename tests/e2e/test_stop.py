@@ -69,7 +69,7 @@ async def test_a_second_signal_leaves_at_once_and_loses_nothing(tmp_path: Path) 
 
 
 async def test_a_second_recorder_on_the_same_directory_is_refused(tmp_path: Path) -> None:
-    """Exit 2, one sentence, and the first one goes on undisturbed."""
+    """Exit 2, one sentence, and the first one continues undisturbed."""
     async with SimServer(TracedMarket(("BTCUSDT",), levels=50)) as server:
         command = (
             *("record", "BTCUSDT", "--out", tmp_path),

@@ -222,7 +222,7 @@ async def ended(process: subprocess.Popen[bytes]) -> int:
 
 
 def check(out: Path, market: TracedMarket) -> None:
-    """Every row is true, everything is sealed, and no gap is told."""
+    """Every row is true, everything is sealed, and no gap is reported."""
     rows = check_archive(out, truth_of(market), every=2)
     assert set(rows) == set(SYMBOLS)
     assert gaps_of(out) == []

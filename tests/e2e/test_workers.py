@@ -58,7 +58,7 @@ def test_every_symbol_belongs_to_one_worker() -> None:
 
 @pytest.mark.real_time
 async def test_two_workers_record_what_one_would_have(tmp_path: Path) -> None:
-    """Short segments, a stop, and a single recorder that goes on: every row true, every gap told."""
+    """Short segments, a stop, and a single recorder that continues: every row true, every gap reported."""
     market = TracedMarket(SYMBOLS, seed=5, levels=60)
     async with SimServer(market, speed=4, start_at_once=True) as server:
         shared = ("--workers", str(WORKERS), "--segment", "1s")
@@ -127,7 +127,7 @@ async def test_a_signal_that_meets_workers_while_they_start_stops_them(
 @pytest.mark.long
 @pytest.mark.real_time
 async def test_a_sigterm_to_every_process_seals_all_of_them(tmp_path: Path) -> None:
-    """As service managers send it; what the main process passes on is no second one."""
+    """As service managers send it; what the main process passes on is not a second one."""
     async with SimServer(TracedMarket(SYMBOLS, seed=9, levels=40), start_at_once=True) as server:
         process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
         await all_known(process)

@@ -21,7 +21,7 @@ EXAMPLES = DOCS.parent / "examples"
 
 @pytest.fixture
 def run(workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run one; what stands in its names afterwards."""
+    """Run one; what is in its names afterwards."""
 
     def run_example(name: str) -> dict[str, Any]:
         monkeypatch.chdir(tmp_path)

@@ -127,19 +127,19 @@ def test_a_picture_that_cannot_be_drawn_says_why(
 def test_sizes_without_measure_are_drawn(
     tmp_path: Path, draw: Callable[[Recording, str], Figure]
 ) -> None:
-    """Though their sum is no double."""
+    """Though their sum is not a double."""
     rec = booktape.open(written(tmp_path / "archive", size="1.7e308"))
     save(draw(rec, SYMBOL), tmp_path / "picture.png")
 
 
 def test_a_crossed_book_is_drawn(tmp_path: Path) -> None:
-    """However little of it is asked for."""
+    """However little of it is requested."""
     rec = booktape.open(written(tmp_path / "archive", ("101", "100")))
     save(heatmap(rec, SYMBOL, bps=1e-9), tmp_path / "picture.png")
 
 
 def test_an_id_is_never_rounded(tmp_path: Path) -> None:
-    """2^53 + 1 is no double."""
+    """2^53 + 1 is not a double."""
     root = written(tmp_path / "archive", ids=2**53 + 1)
     command("export", root, "--format", "csv", "--symbol", SYMBOL, "--out", tmp_path / "csv")
     (path,) = (tmp_path / "csv").iterdir()

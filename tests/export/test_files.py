@@ -163,7 +163,7 @@ def test_a_disk_that_is_full_at_the_last_moment_leaves_nothing(
 
 
 def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
-    """A file stands where the folder should be."""
+    """A file is where the folder should be."""
     (tmp_path / "out").write_text("")
     with pytest.raises(WriteFailed, match="Cannot write"), new_file(tmp_path / "out" / "b.csv"):
         raise AssertionError

@@ -78,7 +78,7 @@ def deaf(stream: StreamKind | None = None, *, start_s: float = AT_S) -> Deaf:
 NO_WITNESS: Final = {"witness": "none"}
 
 CASES: Final = (
-    Case("a stream dies, its `depth20` goes on", deaf("depth"), 5),
+    Case("a stream dies, its `depth20` continues", deaf("depth"), 5),
     Case("the same, from the start of the recording", deaf("depth", start_s=0), 10, at_s=0),
     Case("a stream dies, and there is no witness", deaf(), 45, NO_WITNESS),
     Case("the same, from the start of the recording", deaf(start_s=0), 45, NO_WITNESS, at_s=0),
@@ -91,7 +91,7 @@ CASES: Final = (
         8,
         NO_WITNESS,
     ),
-    Case("ids count anew", IdsReset(AT_S, SYMBOL), 5),
+    Case("ids start over", IdsReset(AT_S, SYMBOL), 5),
     # A pulse shows the best levels only: while the orders that are cancelled lie deeper, it agrees.
     Case(
         "BREAK, and orders are cancelled",

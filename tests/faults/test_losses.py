@@ -21,7 +21,7 @@ SHORT = [
 
 @pytest.mark.parametrize("case", SHORT)
 def test_no_fault_costs_more_than_twice_what_it_forces(case: Case) -> None:
-    """Exact, since time is virtual; and the rows are true, and every limit was kept."""
+    """Exact, because time is virtual; and the rows are true, and every limit was kept."""
     (unknown_s,) = losses(case, seeds=1)
     assert unknown_s <= 2 * (case.forced_s + RESYNC_S)
 

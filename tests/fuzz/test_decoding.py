@@ -96,7 +96,7 @@ def test_snapshots(payload: bytes) -> None:
 @thousand
 @given(mutated(TRADES))
 def test_old_trades(payload: bytes) -> None:
-    """Of REST: in order, from the id that was asked for on."""
+    """Of REST: in order, from the id that was requested on."""
     try:
         answer = decode_trades(payload, "B", 3)
     except MalformedFrame:

@@ -187,7 +187,7 @@ async def test_a_full_queue_stops_the_reading_and_drops_nothing() -> None:
 
 
 async def test_streams_of_non_ascii_symbols_are_asked_for_url_encoded() -> None:
-    """The exchange gets the symbol's UTF-8, percent-encoded, and microseconds are asked for."""
+    """The exchange gets the symbol's UTF-8, percent-encoded, and microseconds are requested."""
     asked: list[tuple[str, str]] = []
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
@@ -278,7 +278,7 @@ async def test_a_refused_handshake_says_why() -> None:
 
 
 async def test_it_can_be_closed_before_the_handshake() -> None:
-    """Then it ends as soon as it stands, and no record says that it carried anything."""
+    """Then it ends as soon as it is open, and no record says that it carried anything."""
     assert HANDSHAKE_S <= 30
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:

@@ -212,7 +212,7 @@ async def test_a_successor_that_cannot_connect_is_tried_again_and_the_old_one_st
 
 
 async def test_when_the_old_one_dies_meanwhile_its_successor_is_on_duty() -> None:
-    """It is not opened twice, and the keeper goes on from it."""
+    """It is not opened twice, and the keeper continues from it."""
     cut, heard = asyncio.Event(), asyncio.Event()
     tries = itertools.count(1)
 

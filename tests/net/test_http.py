@@ -102,7 +102,7 @@ async def test_a_good_answer_from_before_the_trouble_does_not_end_it() -> None:
 
 
 async def test_what_has_not_left_when_a_429_is_read_does_not_leave() -> None:
-    """Its note waited for room in the queue; meanwhile silence was asked for."""
+    """Its note waited for room in the queue; meanwhile silence was requested."""
     sent_s: list[float] = []
     clock = HandClock()
 
@@ -215,7 +215,7 @@ async def test_the_longest_silence_that_was_asked_for_counts() -> None:
 
 
 async def test_a_429_silences_all_that_share_the_address() -> None:
-    """Whichever got it; the others wait as long, and then go on without a failure."""
+    """Whichever got it; the others wait as long, and then continue without a failure."""
     told_s: list[float] = []
     sent_s: list[float] = []
     clock = RestlessClock()

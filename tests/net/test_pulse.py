@@ -95,7 +95,7 @@ async def pulses(context: NetContext) -> list[Pulse]:
 
 
 async def test_it_comes_soon_after_the_start_and_then_every_period() -> None:
-    """Asked for by name; what it shows of quiet books is a frame that says when it was asked for."""
+    """Asked for by name; what it shows of quiet books is a frame that says when it was requested."""
     exchange, books = Exchange(BTC, ETH), Books(BTC)
 
     async with beating(exchange, books) as (_, _, context):
@@ -208,7 +208,7 @@ async def test_no_answer_ends_it(answer: web.Response) -> None:
 
 
 async def test_a_symbol_that_is_gone_does_not_take_the_proof_from_the_others() -> None:
-    """By name it spoils the answer for all; so all are asked for next, and the list is looked at."""
+    """By name it spoils the answer for all; so all are requested next, and the list is looked at."""
     exchange, books = Exchange(BTC, ETH), Books(BTC, "GONEUSDT")
 
     async with beating(exchange, books) as (_, rest, context):

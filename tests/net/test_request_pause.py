@@ -203,7 +203,7 @@ def test_how_long_is_what_the_answer_says_within_reason(
 
 
 def test_a_firewall_that_comes_again_is_left_alone_for_longer() -> None:
-    """Twice as long each time, an hour at most; after an hour of peace it begins anew."""
+    """Twice as long each time, an hour at most; after an hour of peace it starts over."""
     clock = HandClock()
     first, second = (RequestPause(clock, shared) for shared in [_memory()] * 2)
     found: list[float] = []
@@ -223,7 +223,7 @@ def _memory() -> Array[c_double]:
 
 
 async def test_a_handshake_that_was_decided_upon_does_not_leave_into_a_silence() -> None:
-    """Silence was asked for between the decision and the handshake."""
+    """Silence was requested between the decision and the handshake."""
     exchange = Exchange()
     async with linked(exchange, virtual_time.WallClock()) as context:
         keeper = ConnectionKeeper(context, (SYMBOL,), ConnectionLimits(lambda _, __: True))

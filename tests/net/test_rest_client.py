@@ -109,7 +109,7 @@ async def test_errors_are_tried_again_until_answered(trouble: web.Response) -> N
 
 
 async def test_a_connection_that_is_cut_is_tried_again() -> None:
-    """A body that breaks off is no answer."""
+    """A body that breaks off is not an answer."""
     asked: list[int] = []
 
     async def exchange(request: web.Request) -> web.StreamResponse:
@@ -247,7 +247,7 @@ async def test_a_weight_that_cannot_be_read_is_not_counted_and_reported_once(hea
 
 
 async def test_repeats_are_spaced_out() -> None:
-    """An answer that was stale is not asked for again at once, and ever later after more of them."""
+    """An answer that was stale is not requested again at once, and ever later after more of them."""
     clock = RestlessClock()
     async with asking(Exchange(), clock) as (rest, queue):
         for attempt in (1, 2, 9):

@@ -43,7 +43,7 @@ def passwords_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def handshake(context: NetContext) -> None:
-    """A connection that is closed again as soon as it stands."""
+    """A connection that is closed again as soon as it is open."""
     connection = Connection(context, ("BTCUSDT",), 1, context.venue.ws_url)
     task = asyncio.create_task(connection.run())
     while not (connection.is_subscribed or connection.ended.is_set()):

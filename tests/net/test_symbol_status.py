@@ -316,7 +316,7 @@ async def test_a_name_that_the_pulse_brings_is_asked_for_at_once_and_alone() -> 
 
 
 async def test_a_name_that_does_not_trade_yet_is_asked_for_again() -> None:
-    """At some pulses more, since the list may be behind; then as soon as it has prices."""
+    """At some pulses more, because the list may be behind; then as soon as it has prices."""
     recorder = Recorder(BTC)
     lists = {BTC: TRADING, "NEWUSDT": "BREAK"}
     exchange = Exchange(lists)
@@ -355,7 +355,7 @@ async def test_a_name_that_is_never_listed_is_given_up_until_the_next_whole_list
 
 
 async def test_what_was_joined_gets_its_steps_as_soon_as_it_is_known() -> None:
-    """A symbol is known once its connection stands: at the next pulse, or a minute later."""
+    """A symbol is known once its connection is open: at the next pulse, or a minute later."""
     recorder = Recorder(BTC, known=ListingState(TRADING, "", ""))
     exchange = Exchange({BTC: TRADING, "NEWUSDT": TRADING, ETH: TRADING})
 

@@ -64,7 +64,7 @@ async def steps_ns(ticks: Ticks, queue: RecordQueue) -> list[int]:
 
 @pytest.mark.parametrize("step_s", [-3_600, -1, 1, 7.5])
 async def test_a_clock_that_was_set_is_seen_once(step_s: float) -> None:
-    """By how much, forward or back; time that passes is no step."""
+    """By how much, forward or back; time that passes is not a step."""
     clock, queue = virtual_time.WallClock(), RecordQueue(10)
     ticks = Ticks(clock, queue)
     await clock.pause(60)

@@ -104,7 +104,7 @@ async def test_one_at_a_time_and_each_symbol_once() -> None:
 
 
 async def test_no_more_than_a_tenth_of_the_budget() -> None:
-    """24 requests a minute, whatever is asked for."""
+    """24 requests a minute, whatever is requested."""
     exchange = Exchange()
     async with filling(exchange) as (trades, rest, context):
         for second in range(300):
@@ -119,7 +119,7 @@ async def test_no_more_than_a_tenth_of_the_budget() -> None:
 
 
 async def test_books_go_first() -> None:
-    """While a lost book waits for the budget, and while half of it is used, no trade is asked for."""
+    """While a lost book waits for the budget, and while half of it is used, no trade is requested."""
     exchange = Exchange()
     async with filling(exchange) as (trades, rest, context):
         rest.http.begin(6_000 - 100)
@@ -199,7 +199,7 @@ async def test_a_ban_stops_it_like_everything_else() -> None:
 
 
 async def test_a_symbol_that_is_refused_is_left_alone_for_a_while() -> None:
-    """The others are asked for all the same."""
+    """The others are requested all the same."""
     refusal = web.Response(status=400, text='{"code":-1121,"msg":"Invalid symbol."}')
     exchange = Exchange(refusal)
     async with filling(exchange) as (trades, _, _context):

@@ -21,7 +21,7 @@ def test_the_stairs_add_up_to_what_rests(rec: booktape.Recording) -> None:
 
 
 def test_its_words_say_when_and_how_deep(rec: booktape.Recording) -> None:
-    """And the last moment is shown when none is asked for."""
+    """And the last moment is shown when none is requested."""
     figure = depth(rec, "BTCUSDT", bps=2_500)
     axes = figure.axes[0]
     assert drawn.title(figure) == "BTCUSDT: depth of the book at 2026-06-09 00:01:59.000 UTC"

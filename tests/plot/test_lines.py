@@ -53,7 +53,7 @@ def test_a_picture_begins_with_the_row_before_it(rec: booktape.Recording) -> Non
 
 
 def test_totals_count_the_levels_that_are_there(rec: booktape.Recording) -> None:
-    """A side with fewer levels than were asked for is not unknown."""
+    """A side with fewer levels than were requested is not unknown."""
     grid = BookGrid(rec, TimeRange.clip(rec, "BTCUSDT", moment(0), moment(1), 2))
     assert grid.total_sizes("bid", 25)[0] == 20.0
 

@@ -48,7 +48,7 @@ def server(greeting: bytes | None) -> Iterator[str]:
 def test_a_server_that_is_no_scheduler(
     greeting: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Silent, or speaking of other things: its address stands in the sentence."""
+    """Silent, or speaking of other things: its address is in the sentence."""
     monkeypatch.setattr(dask_cluster, "ANSWER_WITHIN_S", 1)
     with server(greeting) as address, pytest.raises(SchedulerUnreachable) as raised:  # noqa: SIM117
         with dask_executor(address):

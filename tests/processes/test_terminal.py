@@ -162,7 +162,7 @@ def test_a_print_is_one_write(pipe: Pipe) -> None:
 
 
 def test_what_the_encoding_does_not_have_is_an_escape(pipe: Pipe) -> None:
-    """Also half of a character, as in the name of a folder that is no UTF-8."""
+    """Also half of a character, as in the name of a folder that is not UTF-8."""
     ascii_only = io.TextIOWrapper(io.BytesIO(), "ascii")
     output = QueuedOutput(pipe.writer)
     stream = _text(output, ascii_only)
@@ -222,7 +222,7 @@ def test_what_is_not_printable_is_shown_as_an_escape() -> None:
 
 
 def test_what_is_too_long_is_cut() -> None:
-    """And how much is missing stands there; but nothing is cut of a report."""
+    """And how much is missing is there; but nothing is cut of a report."""
     assert fit("x" * (TEXT_MAX + 7)) == "x" * TEXT_MAX + "… (7 characters more)"
     assert fit("x" * TEXT_MAX) == "x" * TEXT_MAX
     assert len(fit("x" * 10**6, None)) == 10**6

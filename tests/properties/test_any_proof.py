@@ -84,7 +84,7 @@ def stored(machine: Reconstruction, frames: list[TapeRecord]) -> list[object]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_segment_that_ends_anywhere_is_followed_by_one_that_says_the_same(seed: int) -> None:
-    """Read alone from its checkpoints or after the one before: rows, gaps and checks are equal."""
+    """Read alone from its checkpoints or after the previous one: rows, gaps and checks are equal."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(book_checks, "LEVELS", LEVELS)
         tape = play_proved(Random(seed)).tape

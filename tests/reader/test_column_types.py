@@ -138,7 +138,7 @@ def test_info_and_verify_name_it(
 
 @pytest.mark.parametrize("table", sorted(SCHEMAS.keys() - {"trades"}))
 def test_a_further_column_is_not_damage(root: Path, table: str) -> None:
-    """What is not used is not looked at. (A file of trades has no others: it is never written anew.)"""
+    """What is not used is not looked at. (A file of trades has no others: it is never written again.)"""
     path = file_of(root, table)
     stored = pq.read_table(path, partitioning=None)
     further = pa.array([2**62] * stored.num_rows, pa.timestamp("us"))

@@ -36,7 +36,7 @@ def test_rows_times_and_losses(rec: booktape.Recording, sealed: Path) -> None:
 
 
 def test_the_unsealed_end_counts(rec: booktape.Recording, running: Path) -> None:
-    """As it will when it is sealed, but for the bytes; unless it was left out."""
+    """As it will when it is sealed, except for the bytes; unless it was left out."""
     sealed = [(c.symbol, c.rows, c.last, c.lost_s, c.gaps, c.epochs) for c in rec.coverage()]
     later = booktape.open(running).coverage()
     assert [(c.symbol, c.rows, c.last, c.lost_s, c.gaps, c.epochs) for c in later] == sealed

@@ -124,7 +124,7 @@ def test_a_gap_that_began_before_and_ends_on_an_unsealed_tape(tmp_path: Path) ->
 def test_files_of_gaps_are_read_once(
     sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many queries need them; one that has changed is read anew."""
+    """However many queries need them; one that has changed is read again."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     rec = booktape.open(root)

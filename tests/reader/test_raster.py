@@ -58,7 +58,7 @@ def test_no_cell_is_smaller_than_a_tick() -> None:
 
 @pytest.mark.parametrize(("value", "expected"), [(1.0, 1.0), (1.1, 2.0), (0.03, 0.05), (0.6, 1.0)])
 def test_steps_are_round(value: float, expected: float) -> None:
-    """1, 2 or 5 times a power of ten, never below what was asked for."""
+    """1, 2 or 5 times a power of ten, never below what was requested."""
     assert round_up(value) == expected
 
 

@@ -73,7 +73,7 @@ def test_at_before_the_first_snapshot_came(tmp_path: Path) -> None:
 
 
 def test_at_can_be_cut(rec: booktape.Recording) -> None:
-    """To the depth asked for."""
+    """To the depth requested."""
     assert len(rec.at("BTCUSDT", moment(20), depth=2).bid_price) == 2
 
 

@@ -151,7 +151,7 @@ def test_a_long_unsealed_end_comes_in_batches_too(tmp_path: Path) -> None:
 
 
 def test_a_symbol_that_is_not_there(rec: booktape.Recording) -> None:
-    """It is said which ones are; one whose time was empty is no mistake."""
+    """It is said which ones are; one whose time was empty is not a mistake."""
     with pytest.raises(NotRecorded, match=r"has no data for BTCUSD\. It has: BTCUSDT, ETHUSDT.$"):
         rec.snapshots("BTCUSD").to_arrow()
     assert rec.snapshots("BTCUSDT", "1999-01-01T00:00Z", "1999-01-02T00:00Z").to_arrow() == (

@@ -102,7 +102,7 @@ def test_a_second_of_two_machines_is_one_second(phase_s: float) -> None:
 
 
 def test_one_machine_alone_keeps_its_ticks() -> None:
-    """To the nanosecond, since tape time is their sum; and a copy of it adds nothing."""
+    """To the nanosecond, because tape time is their sum; and a copy of it adds nothing."""
     assert spaced(("a", 1, 1.0), ("a", 2.003, 1.001), ("a", 3, 1.0)) == [
         ("a", 1),
         ("a", 1.001),

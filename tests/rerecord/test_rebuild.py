@@ -294,7 +294,7 @@ def test_what_was_rebuilt_otherwise_stays_as_it_is(archive: Path, tmp_path: Path
 
 
 def test_killed_while_files_take_their_names(archive: Path, tmp_path: Path) -> None:
-    """The same order makes the same files again; another one is refused, since some are there."""
+    """The same order makes the same files again; another one is refused, because some are there."""
     out = tmp_path / "rebuilt"
     again(archive, out, 2)
     for tape in sealed(out, "tape"):

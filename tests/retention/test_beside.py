@@ -121,7 +121,7 @@ async def until(recorder: PruningRecorder, *kinds: Blocked) -> RetentionStatus:
 async def test_what_is_not_verified_is_shown_until_it_is_mended(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the status, and in the log once, not at every pass. Then the removal goes on by itself."""
+    """In the status, and in the log once, not at every pass. Then the removal continues by itself."""
     file, mended = rows_of(archive, BTC, 0), tmp_path / "mended"
     whole = file.read_bytes()
     file.write_bytes(whole + b"?")
@@ -158,7 +158,7 @@ async def test_what_is_not_in_its_bucket_blocks(
 async def test_a_pass_that_fails_blocks_and_is_made_again(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a disk without room for a receipt; with room again, the removal goes on."""
+    """On a disk without room for a receipt; with room again, the removal continues."""
     with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=4m", "tmpfs") as disk:
         root = shutil.copytree(archive, disk / "archive")
         with suppress(OSError), (disk / "other").open("wb", buffering=0) as other:

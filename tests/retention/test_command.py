@@ -68,7 +68,7 @@ def test_what_is_no_limit_is_refused(texts: tuple[str, ...]) -> None:
 
 
 def test_exit_codes_and_sentences(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """0 when what is past its limit is gone; 1 when something is not verified; 2 when nothing was asked for."""
+    """0 when what is past its limit is gone; 1 when something is not verified; 2 when nothing was requested."""
     assert call("prune", archive, "--keep-tape", "9GB") == 0
     assert "Nothing was removed." in capsys.readouterr().out
     assert call("prune", archive, "--keep-tape", "0") == 0

@@ -98,12 +98,12 @@ def test_a_gap_that_was_open_stays_the_same(tmp_path: Path) -> None:
         assert recording.handle(connected(51))
         finish(recording, STOPPED).result()
     visit(tmp_path, 100, 50)
-    # Between recordings, so it stands there once: said by the one that closes it.
+    # Between recordings, so it is there once: said by the one that closes it.
     assert stored(tmp_path).gaps == [gap(BTC, 1, (2, 101), (11, 50), STOPPED)]
 
 
 def test_other_symbols_in_between(tmp_path: Path) -> None:
-    """A symbol that is not recorded for a while, nor in its files, goes on where it was."""
+    """A symbol that is not recorded for a while, nor in its files, continues where it was."""
     visit(tmp_path, 0, 10, BTC, YUAN)
     visit(tmp_path, 100, 10, ETH)
     shutil.rmtree(tmp_path / "snapshots")
@@ -118,7 +118,7 @@ def test_other_symbols_in_between(tmp_path: Path) -> None:
 
 
 def test_a_symbol_that_was_delisted_may_be_listed_again(tmp_path: Path) -> None:
-    """A recorder that has it now has found it listed: its epochs go on, and it is no gap."""
+    """A recorder that has it now has found it listed: its epochs continue, and it is not a gap."""
     visit(tmp_path, 0, 10, more=(listed(DELISTED, 3),))
     visit(tmp_path, 100, 50)
     assert epochs(tmp_path) == [1, 1, 2, 2]
@@ -126,7 +126,7 @@ def test_a_symbol_that_was_delisted_may_be_listed_again(tmp_path: Path) -> None:
 
 
 def test_a_worker_takes_over_the_past_of_its_own_symbols(tmp_path: Path) -> None:
-    """Or two of them would both go on with one symbol's epochs and gaps."""
+    """Or two of them would both continue with one symbol's epochs and gaps."""
     visit(tmp_path, 0, 10, BTC, ETH)
     with open_archive(tmp_path), lock_archive(tmp_path, as_worker=True) as archive:
         archive.repair()  # nothing to do: it would have to be alone for that
@@ -189,7 +189,7 @@ def test_epochs_never_fall_back(tmp_path: Path, cut: int) -> None:
 def test_a_clock_that_was_set_back_changes_no_order(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Names follow the clock, tapes say what they go on from, so epochs go on growing; and it is said."""
+    """Names follow the clock, tapes say what they continue from, so epochs keep growing; and it is said."""
     visit(tmp_path, 1_000, 10)
     assert "ahead of the clock" not in "".join(capsys.readouterr())
     visit(tmp_path, 100, 20)
@@ -205,7 +205,7 @@ def test_a_clock_that_was_set_back_changes_no_order(
 
 
 def test_a_clock_that_is_set_back_while_it_is_recorded(tmp_path: Path) -> None:
-    """The next segment has its name by the new clock, and goes on from the one before it."""
+    """The next segment has its name by the new clock, and continues from the one before it."""
     more = (Rotate(100), stream(event(12, 12, {"3": "1"}), 101, 1))
     visit(tmp_path, 1_000, 10, more=more)
     lineage = lineage_of(Layout(tmp_path))

@@ -41,7 +41,7 @@ def test_a_name_shows_the_time_and_the_recorder() -> None:
 
 @pytest.mark.parametrize(("tag", "run"), [("aw1", "a"), ("aw12", "a"), ("3f9a2c81", "3f9a2c81")])
 def test_the_workers_of_one_recorder_are_one_run(tag: str, run: str) -> None:
-    """Their tags begin alike; a recorder that works alone has a tag of its own."""
+    """Their tags begin alike; a recorder that works alone has its own tag."""
     assert Segment(1, tag).run == run
 
 

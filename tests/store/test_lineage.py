@@ -33,7 +33,7 @@ def lineage(
 
 
 def test_a_clock_that_was_ahead_changes_no_order() -> None:
-    """The tape says what it goes on from; and no end is known of what was stamped ahead."""
+    """The tape says what it continues from; and no end is known of what was stamped ahead."""
     first = begin(10, "a")
     ahead = begin(AHEAD, "b", first.segment)
     back = begin(20, "c", ahead.segment)
@@ -65,7 +65,7 @@ def test_two_archives_in_one_folder_stay_apart() -> None:
 
 
 def test_workers_and_the_recordings_that_follow_them() -> None:
-    """Each goes on from all that ran before; of its own run nothing had begun."""
+    """Each continues from all that ran before; of its own run nothing had begun."""
     alone = begin(10, "a", symbols=BTC | ETH)
     w0 = begin(20, "bw0", alone.segment)
     w1 = begin(21, "bw1", alone.segment, symbols=ETH)
@@ -77,7 +77,7 @@ def test_workers_and_the_recordings_that_follow_them() -> None:
 
 
 def test_what_is_missing_is_named() -> None:
-    """A segment goes on from one that is not there."""
+    """A segment continues from one that is not there."""
     gone, here = Segment(10, "a"), begin(20, "a", Segment(10, "a"))
     found = lineage(here)
     assert found.missing[here.segment] == (gone.name,)

@@ -78,7 +78,7 @@ def within_a_minute() -> Iterator[None]:
 
 @pytest.mark.parametrize("kind", ["tape", "unsealed"])
 def test_no_command_waits_for_a_fifo(root: Path, tmp_path: Path, kind: str) -> None:
-    """Each goes on with all other files."""
+    """Each continues with all other files."""
     if kind == "unsealed":
         victim = root / "unsealed" / "20300101T000000.000000Z-x" / "tape.jsonl.zst"
         victim.parent.mkdir(parents=True)

@@ -173,7 +173,7 @@ def test_both_halves_of_a_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_successor_that_is_sealed_counts_too(tmp_path: Path) -> None:
-    """The older segment alone failed to be sealed: its books went on, so nothing ended there."""
+    """The older segment alone failed to be sealed: its books continued, so nothing ended there."""
     record(tmp_path)
     leave_first_again(tmp_path)
     assert [found.segment for found in recovered(tmp_path)] == [FIRST.name]
@@ -245,7 +245,7 @@ def test_a_sealed_tape_that_holds_less_takes_nobodys_place(tmp_path: Path) -> No
 
 
 def test_a_sealed_file_of_rows_that_is_not_whole_is_replaced(tmp_path: Path) -> None:
-    """It is set aside, and what follows from the tape stands there."""
+    """It is set aside, and what follows from the tape is there."""
     layout = Layout(tmp_path)
     leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     for path in (layout.rows(FIRST, "BTCUSDT"), layout.table(FIRST, "gaps")):
@@ -469,7 +469,7 @@ def test_recovery_keeps_no_tape_in_memory(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_recovery_can_be_stopped_after_any_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: int
 ) -> None:
-    """As when it is killed: the next one begins anew, and the result is the same."""
+    """As when it is killed: the next one starts over, and the result is the same."""
     leave(tmp_path, FIRST, [OPENING, *RECORDS])
     monkeypatch.setattr(recovery, "STOP_CHECK_RECORDS", 1)
     checks = itertools.count(1)

@@ -298,7 +298,7 @@ def test_files_are_durable_before_their_names(
 
 
 def test_giving_up_leaves_everything(layout: Layout, writer: SegmentWriter) -> None:
-    """A recorder that seals nothing more: the tape stands where the next start looks for it."""
+    """A recorder that seals nothing more: the tape is where the next start looks for it."""
     writer.write(END)
     writer.flush()
     assert list(read_tape(layout.writing_tape(SEGMENT), torn=True)) == [END]

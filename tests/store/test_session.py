@@ -134,7 +134,7 @@ def test_what_was_confirmed_is_reported_in_its_own_segment(tmp_path: Path) -> No
 
 
 def test_what_is_known_from_before_goes_on(tmp_path: Path) -> None:
-    """A recording begins with the past it is given: epochs go on, and its gaps close."""
+    """A recording begins with the past it is given: epochs continue, and its gaps close."""
     gap = GapInterval(BTC, 7, 100, 40, "stopped")
     past = Checkpoint(0, BTC, "cold", 7, 40, 3, None, 100, 0, gap, None, None, [], [], [])
     layout, segment = Layout(tmp_path), Segment(0, "a")

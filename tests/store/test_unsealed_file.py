@@ -111,7 +111,7 @@ def batch(count: int) -> pa.RecordBatch:
 def test_each_batch_is_a_row_group_and_none_is_written_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A write that fails leaves the row group in memory, and the file goes on with it."""
+    """A write that fails leaves the row group in memory, and the file continues with it."""
     file = ParquetFile(tmp_path / "file", batch(0).schema)
     file.append(batch(3))
     fails_once(monkeypatch, "pwrite", errno.ENOSPC, lambda *_: None)

@@ -60,7 +60,7 @@ async def test_a_thread_at_work_stops_time(own: bool) -> None:
 
 @pytest.mark.within_s(2 * HOUR_S)
 async def test_a_thread_that_is_not_awaited_stops_time_too() -> None:
-    """What a background job leaves behind is there before time goes on."""
+    """What a background job leaves behind is there before time continues."""
     begun, go_on = threading.Event(), threading.Event()
 
     def work() -> float:
@@ -185,7 +185,7 @@ async def test_a_peer_that_does_not_read_stops_no_time() -> None:
 
 
 def test_work_that_does_not_end_fails_in_virtual_time() -> None:
-    """One that waits for what never comes, while a timer goes on ticking."""
+    """One that waits for what never comes, while a timer keeps ticking."""
 
     async def tick() -> None:
         while True:

@@ -32,7 +32,7 @@ LISTED = {"status": "", "tick_size": "", "lot_size": ""}
 
 
 def build(root: Path, size: str, double: float) -> None:
-    """A size that comes with an event, stands in a checkpoint, and is audited behind it."""
+    """A size that comes with an event, is in a checkpoint, and is audited behind it."""
     times = {"known_ns": ns(3), "synced_ns": ns(2), "stamp_ns": ns(3)}
     book = {"update_id": 11, "updates": 1, "event_time_us": 2_900_000}
     seen = {"passed": 11, "reached": {"1": 11}, "newest_us": 2_900_000, "newest_id": 11}

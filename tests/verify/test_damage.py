@@ -381,7 +381,7 @@ CONTENT: Final[Mapping[str, Damage]] = MappingProxyType(
 
 
 def test_undamaged(archive: Path, tmp_path: Path) -> None:
-    """What all these damages are done to is clean, also when its manifests are written anew."""
+    """What all these damages are done to is clean, also when its manifests are written again."""
     assert verified(archive).clean
     root = copy(archive, tmp_path / "copy")
     reseal(root)
@@ -412,7 +412,7 @@ def test_changed_content_is_named(archive: Path, tmp_path: Path, what: str) -> N
 
 
 def test_there_are_many_kinds() -> None:
-    """At least thirty were asked for."""
+    """At least thirty were requested."""
     assert len(FILES) + len(CONTENT) > 100
 
 
@@ -437,7 +437,7 @@ def test_the_first_segments_gone(archive: Path, tmp_path: Path) -> None:
 
 
 def test_the_last_segment_gone(archive: Path, tmp_path: Path) -> None:
-    """It is noticed where the one before says that it goes on, and only there."""
+    """It is noticed where the previous one says that it continues, and only there."""
     root = copy(archive, tmp_path / "copy")
     remove_segment(root, 4)
     assert verified(root).clean, "known weakness, see docs/verify.md"

@@ -110,7 +110,7 @@ def manifest_of_no_text(root: Path) -> None:
 
 
 def level_of_a_list(root: Path) -> None:
-    """A comparison that failed, at a level whose side is no text."""
+    """A comparison that failed, at a level whose side is not text."""
     detail = '[{"side":[],"price":1,"book":1,"witness":1}]'
     edit_table(sealed(root, "checks")[0], lambda rows: rows[0].update(detail=detail))
     reseal(root)
@@ -141,7 +141,7 @@ def test_values_of_other_types_are_findings(
 
 
 def test_a_payload_of_no_kind_is_a_line_all_the_same() -> None:
-    """The kind may have any type: it says then that it is no text."""
+    """The kind may have any type: it says then that it is not text."""
     assert Line.read(b'{"k":[1],"m":{}}\n').fields["k"] == [1]
 
 
@@ -162,7 +162,7 @@ def other_columns(path: Path) -> None:
 def test_no_table_ends_a_start_or_a_reader(
     archive: Path, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
-    """A start goes on without it; the reader warns, and shows the rest."""
+    """A start continues without it; the reader warns, and shows the rest."""
     root = copy(archive, tmp_path / "copy")
     sealed(root, "tape")[-1].write_bytes(b"")
     for path in (*sealed(root, f"snapshots/symbol={BTC}"), *sealed(root, "gaps")):

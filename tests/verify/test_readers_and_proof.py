@@ -1,6 +1,6 @@
 """What any reader shows out of an archive is proved by `verify`, or `verify` reports it.
 
-Each case puts rows that were never recorded where some reader finds them; then four readers are asked for
+Each case puts rows that were never recorded where some reader finds them; then four readers are requested
 their rows: ours, DuckDB, polars, pandas (which is pyarrow).
 """
 
@@ -66,7 +66,7 @@ def rows_under(place: str) -> Forgery:
 
 
 def link(place: str, target: str) -> Forgery:
-    """A link below the archive; `target` stands beside the archive, or in it."""
+    """A link below the archive; `target` lies beside the archive, or in it."""
 
     def put(root: Path) -> None:
         day, name = rows_of(root, BTC, 0).parent.name, rows_of(root, BTC, 0).name
@@ -149,7 +149,7 @@ def test_all_that_the_readers_show_is_proved(archive: Path) -> None:
 
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_what_is_not_proved_is_reported(archive: Path, tmp_path: Path, forgery: str) -> None:
-    """Whatever stands there that we would not have written so."""
+    """Whatever is there that we would not have written so."""
     root = copy(archive, tmp_path / "copy")
     FORGERIES[forgery](root)
     clean, _ = proved(root)

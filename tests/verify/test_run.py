@@ -46,7 +46,7 @@ def test_several_cores_find_the_same(archive: Path, tmp_path: Path) -> None:
 
 
 def test_one_symbol(archive: Path, tmp_path: Path) -> None:
-    """What is wrong with others is not asked about, but for whole files."""
+    """What is wrong with others is not asked about, except for whole files."""
     root = copy(archive, tmp_path / "copy")
     assert set(verified(root, symbols=frozenset({ETH})).found.symbols) == {ETH, None}, (
         "None: for all"
@@ -118,7 +118,7 @@ def test_the_report_shows_both_sides(archive: Path, tmp_path: Path) -> None:
 
 
 def test_on_80_columns_nothing_is_cut(archive: Path) -> None:
-    """Of a year with trades too: what does not fit goes on in the next line."""
+    """Of a year with trades too: what does not fit continues in the next line."""
     report = verified(archive)
     assert "…" not in shown(render(report))
     counts = report.found.symbols[BTC]

@@ -101,7 +101,7 @@ class TimedTape(RandomTape):
             self.was_stopped = True
             return
         if self.was_stopped:
-            # The tick stands on the tape before what waited in the socket.
+            # The tick is on the tape before what waited in the socket.
             self.was_stopped = False
             self.tick()
         self.late.sort(key=lambda one: one[0])

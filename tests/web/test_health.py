@@ -50,7 +50,7 @@ def test_before_it_records_it_is_not_ready() -> None:
     [("cold", ["not_known"]), ("syncing", ["not_known"]), ("break", []), ("ended", [])],
 )
 def test_a_book_that_is_not_known_is_named(state: str, expected: list[str]) -> None:
-    """But one that the exchange itself has none of is no fault of the recorder."""
+    """But one that the exchange itself has none of is not a fault of the recorder."""
     status = replace(WELL, books=(KNOWN, replace(KNOWN, symbol="XRPUSDT", state=state)))
     found = why_not_ready(status, WIDE, 30.0, 900.0)
     assert [each.what for each in found] == expected

@@ -140,7 +140,7 @@ async def test_a_frame_is_what_the_recorder_says() -> None:
 
 
 async def test_before_a_recording_and_for_other_symbols_there_is_a_word() -> None:
-    """And the page goes on asking."""
+    """And the page keeps asking."""
     still = Still(begun=False)
     async with watched(still) as (_, socket):
         assert await frame(socket, OVERVIEW) == {"kind": "waiting"}

@@ -78,7 +78,7 @@ def test_prometheus_reads_every_figure(accept: str, parse: Parser) -> None:
 
 @pytest.mark.parametrize(("accept", "parse"), FORMS.items())
 def test_before_it_records_only_that_is_known(accept: str, parse: Parser) -> None:
-    """No total of 0, which would look like a recorder that was started anew; no evidence of 1970."""
+    """No total of 0, which would look like a recorder that was restarted; no evidence of 1970."""
     body, _ = encode_metrics(None, None, accept)
     names = {name for name in values(parse(body.decode())) if name.startswith("booktape_")}
     assert {name.split()[0] for name in names} == {"booktape_recording", "booktape_build_info"}

@@ -19,7 +19,7 @@ LOST = RecorderStatus(
 
 
 def test_a_recorder_answers_for_itself(tmp_path: Path) -> None:
-    """Alive is not ready; metrics are in the form that was asked for."""
+    """Alive is not ready; metrics are in the form that was requested."""
 
     async def ask() -> None:
         async with served(operation_routes(lambda: LOST, tmp_path, 30.0, 900.0)) as server:

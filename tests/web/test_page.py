@@ -159,7 +159,7 @@ FRAGMENTS: Final = (
 
 
 async def test_hostile_texts_and_addresses_run_nothing(tmp_path: Path) -> None:
-    """Symbols, reasons and addresses that are markup are text, whatever is opened; and the page goes on."""
+    """Symbols, reasons and addresses that are markup are text, whatever is opened; and the page continues."""
     write(tmp_path, 30, segment_s=15, cuts=(10,))
     script = "<img src=x onerror=ran=1>"
     rooms = tmp_path / "snapshots"

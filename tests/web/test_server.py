@@ -91,7 +91,7 @@ async def test_a_bug_is_a_sentence_to_the_browser() -> None:
 
 
 async def test_a_port_in_use_is_refused_in_a_sentence() -> None:
-    """And the first server goes on."""
+    """And the first server continues."""
     async with served() as server:
         with pytest.raises(UsageError, match="cannot be served"):
             async with PageServer(Address("127.0.0.1", server.port), ()):

@@ -1,4 +1,4 @@
-"""The best prices of all symbols: every name, and the tops that were asked for."""
+"""The best prices of all symbols: every name, and the tops that were requested."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def decoded(*entries: dict[str, Any]) -> BestPrices:
 
 
 def test_the_texts_are_kept_as_they_are() -> None:
-    """Of those that were asked for; of the others the names."""
+    """Of those that were requested; of the others the names."""
     texts = ("61222.00", "0.88634000", "61224.53000000", "1e1")
     empty = ("0.00000000", "0.00000000", "0.0", "0")
     prices = decoded(entry(BTC, *texts), entry(ETH, *empty), entry(NEW, *texts))

@@ -21,12 +21,12 @@ def test_weight_of_a_snapshot(limit: int, weight: int) -> None:
     [(0, 100), (99, 100), (100, 500), (499, 500), (999, 1000), (1000, 5000), (9000, 5000)],
 )
 def test_the_cheapest_limit_that_shows_a_whole_side(levels: int, limit: int) -> None:
-    """One more than the side has: one that fills the limit may go on behind it."""
+    """One more than the side has: one that fills the limit may continue behind it."""
     assert limits.fitting_limit(levels, 5000) == limit
 
 
 def test_no_limit_is_above_the_depth_that_is_wanted() -> None:
-    """No more was asked for."""
+    """No more was requested."""
     assert limits.fitting_limit(0, 50) == 50
     assert limits.fitting_limit(200, 300) == 300
 

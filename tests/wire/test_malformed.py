@@ -135,7 +135,7 @@ def test_truncated_messages(payload: bytes) -> None:
 @pytest.mark.parametrize("text", [b'"nan"', b'"-nan"', b'"inf"', b'"-inf"', b'"Infinity"', b'"-1"'])
 @pytest.mark.parametrize("where", [b'"0.88634000"', b'"61222.00000000"'])
 def test_numbers_that_are_no_amounts(text: bytes, where: bytes) -> None:
-    """What is not finite, or negative, is no price and no size, in events and in snapshots."""
+    """What is not finite, or negative, is not a price and no size, in events and in snapshots."""
     for decode, payload in ((decode_event, RAW), (depth, DEPTH)):
         assert where in payload
         with pytest.raises(MalformedFrame):
@@ -172,7 +172,7 @@ def test_missing_fields(field: bytes) -> None:
 
 
 def test_a_message_without_a_symbol() -> None:
-    """An empty name is no name."""
+    """An empty name is not a name."""
     with pytest.raises(MalformedFrame):
         decode_event(RAW.replace(b"BTCUSDT", b""))
 

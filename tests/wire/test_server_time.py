@@ -20,7 +20,7 @@ SECOND_NS = 1_780_861_677 * 10**9
     ],
 )
 def test_the_unit_is_seen_by_the_size(text: str, time_ns: int, unsure_ns: int) -> None:
-    """Where microseconds were asked for, milliseconds may come; each is somewhere in what it names."""
+    """Where microseconds were requested, milliseconds may come; each is somewhere in what it names."""
     assert decode_server_time(b'{"serverTime":%s}' % text.encode()) == (time_ns, unsure_ns)
 
 

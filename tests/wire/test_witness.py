@@ -24,7 +24,7 @@ TICKER = (
 
 
 def test_a_partial_book() -> None:
-    """Its symbol stands in the stream's name only."""
+    """Its symbol is in the stream's name only."""
     assert decode_event(TOP) == top(160, {"61222": "0.88634"})
     assert combined(top(160, {"61222": "0.88634"})) == TOP
 

@@ -94,7 +94,7 @@ async def test_two_connections_that_come_back_lose_nothing_to_single_cuts() -> N
 
 
 async def test_a_half_open_connection_carries_nothing_and_does_not_end() -> None:
-    """No frame, no ping, no pong, no close frame; the other connection goes on; nothing is owed."""
+    """No frame, no ping, no pong, no close frame; the other connection continues; nothing is owed."""
     server = faulty(
         HalfOpen(1.05, connection=0),
         speed=1,

@@ -37,7 +37,7 @@ async def status_of(visit_: Visit) -> str:
 async def test_a_halted_symbol_without_cancels_is_silent_and_then_returns(
     shown: Literal["HALT", "BREAK"],
 ) -> None:
-    """Its status says so; its book stands still; ids go on without a gap; others trade on."""
+    """Its status says so; its book stands still; ids continue without a gap; others trade on."""
     halt = Halt("ETHUSDT", 1.0, 3.0, shown=shown, cancels_per_s=0)
     source = market(*BOTH, slots=50)
     server = faulty(
@@ -65,7 +65,7 @@ async def test_a_halted_symbol_without_cancels_is_silent_and_then_returns(
 
 
 async def test_in_a_break_orders_are_cancelled_and_only_snapshots_show_it() -> None:
-    """Over sockets: not a message, ids that go on, true books; then the ids do not chain."""
+    """Over sockets: not a message, ids that continue, true books; then the ids do not chain."""
     source = market(*BOTH, slots=50)
     truth = source.truth()
     halt = Halt("ETHUSDT", 1.0, 3.0, "BREAK", cancels_per_s=20)

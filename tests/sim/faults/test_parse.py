@@ -137,7 +137,7 @@ def test_what_is_called_silent_is_a_kind_and_the_document_names_it() -> None:
 
 
 def test_the_table_of_kinds_is_complete() -> None:
-    """Every kind and every key stands in the document, and nothing that is not there."""
+    """Every kind and every key is in the document, and nothing that is not there."""
     text = (DOCS / "faults.md").read_text("utf-8")
     rows = re.findall(
         r"^    ([a-z]+(?:-[a-z]+)?)  +\S.*?  +(\S.*(?:\n {60,}\S.*)*)$", text, re.MULTILINE

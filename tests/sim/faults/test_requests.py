@@ -173,7 +173,7 @@ async def test_a_stale_snapshot_is_the_true_book_of_some_time_ago(fault: Fault, 
 
 
 def test_a_stale_snapshot_within_a_slot_forgets_that_slot_too() -> None:
-    """Also when a fresh one has been asked for in the middle of an event."""
+    """Also when a fresh one has been requested in the middle of an event."""
     source = market(slots=20)
     truth = source.truth()
     source.apply_faults(MarketFaults.of(requests.stale(Attempts(), events=3)))

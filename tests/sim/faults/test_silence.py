@@ -43,7 +43,7 @@ def heard(visitor: Visitor, after_s: float, before_s: float = 1e9) -> Counter[st
     ],
 )
 async def test_dead_subscriptions_say_nothing_more(dead: set[str], fault: Deaf) -> None:
-    """Selected that are named; the others go on. Snapshots go on with the truth, pings come."""
+    """Selected that are named; the others continue. Snapshots continue with the truth, pings come."""
     source = TracedMarket(BOTH, 1, levels=30)
     truth = source.truth()
     async with visit(faulty(fault, source=source, speed=1, venue=venue_with(ping_s=0.5))) as visit_:

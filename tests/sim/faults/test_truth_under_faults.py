@@ -268,7 +268,7 @@ def test_ids_count_anew(blank: bool, first_id: int) -> None:
 
 
 def test_an_id_that_was_there_twice_must_be_distinguished() -> None:
-    """By how often ids had begun anew."""
+    """By how often ids had started over."""
     market = TracedMarket(("BTCUSDT",), 3, levels=30)
     market.apply_faults(MarketFaults.of(IdsReset(1), IdsReset(2)))
     for _ in range(30):

@@ -216,7 +216,7 @@ def _id(message: object) -> int:
 async def test_one_level_of_a_snapshot_is_wrong(
     wrong: Wrong, side: Literal["bid", "ask"], place: int, limit: int
 ) -> None:
-    """The named one, and as many levels come as were asked for; everybody else gets the truth."""
+    """The named one, and as many levels come as were requested; everybody else gets the truth."""
     when = Attempts(first=2, last=2)
     server = faulty(wrong_snapshot(when, wrong, side, place), speed=1)
     truth = server.source.truth()  # type: ignore[union-attr]

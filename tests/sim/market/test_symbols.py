@@ -47,7 +47,7 @@ def test_there_are_no_more() -> None:
 
 
 def test_a_book_is_made_when_it_is_asked_for() -> None:
-    """Listing all costs none of them; others stand still; what was asked for trades from then on."""
+    """Listing all costs none of them; others stand still; what was requested trades from then on."""
     market = TracedMarket(spot(), 3)
     assert len(market.symbols()) == 1_400
     market.want({stream_name("ETHUSDT")})

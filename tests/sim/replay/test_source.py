@@ -212,7 +212,7 @@ class Recorder:
         return self
 
     def tape(self, path: Path, reason: str = STOPPED, *, after: tuple[str, ...] = ()) -> Path:
-        """As the store writes it: who stops says how things stand then. `after`: what it goes on from."""
+        """As the store writes it: who stops says how things stand then. `after`: what it continues from."""
         writer, books = TapeWriter(path), Reconstruction()
         opening, *others = self.frames
         assert isinstance(opening, SegmentStart)

@@ -68,7 +68,7 @@ async def test_both_hosts_serve_the_same_market() -> None:
 
 
 async def test_each_host_has_faults_of_its_own() -> None:
-    """Loss, silence, an end, an outage at one of them: the other one goes on."""
+    """Loss, silence, an end, an outage at one of them: the other one continues."""
     second = Faults.of(
         Deaf(Messages(1, 3, symbol="BTCUSDT"), opened_by_s=9),
         CutAt(4.05),

@@ -196,7 +196,7 @@ async def test_what_a_book_ticker_weighs_and_refuses() -> None:
 
 @pytest.mark.parametrize("by_s", [0.0, 12.5, -3.25])
 async def test_the_time_comes_in_the_unit_asked_for_and_can_be_off(by_s: float) -> None:
-    """Also before anything has happened; then it goes on with the exchange's clock."""
+    """Also before anything has happened; then it continues with the exchange's clock."""
     fault = ClockStep(0, by_s)
     server = faulty(fault, source=market(slots=None), speed=1, start_us=10**15)
     async with visit(server) as visit_:

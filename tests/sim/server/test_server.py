@@ -316,7 +316,7 @@ async def test_every_answer_states_the_weight_used() -> None:
 
 
 async def test_too_much_weight_is_refused_then_banned() -> None:
-    """429 with Retry-After beyond the budget; a client that goes on asking is banned with 418."""
+    """429 with Retry-After beyond the budget; a client that keeps asking is banned with 418."""
     async with visit(SimServer(small(), venue=venue_with(weight_per_minute=300))) as visit_:
         answers = [await visit_.get("depth?symbol=BTCUSDT&limit=5000") for _ in range(6)]
         assert [status for status, _, _ in answers] == [200, 429, 429, 429, 418, 418]
@@ -421,7 +421,7 @@ async def test_a_slow_client_is_cut_off_and_the_others_are_not(
 
 
 async def test_a_patient_exchange_waits_for_a_slow_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With infinite speed nothing is lost and nothing piles up; when it leaves, all goes on."""
+    """With infinite speed nothing is lost and nothing piles up; when it leaves, all continues."""
     monkeypatch.setattr(client, "QUEUE_MAX", 50)
 
     market = small(slots=3_000)

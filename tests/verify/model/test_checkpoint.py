@@ -78,7 +78,7 @@ def test_each_part_counts(part: str) -> None:
 
 
 def test_what_is_restored_equals_what_was_saved() -> None:
-    """And goes on from there, on the recorder's word."""
+    """And continues from there, on the recorder's word."""
     replayed = restored(SAVED)
     assert checkpoint_of(replayed.sync) == replayed.reading.begin.books[B]
     assert replayed.sync.rests_on_start()

@@ -30,7 +30,7 @@ def test_an_audit_waits_for_the_event_that_reaches_it() -> None:
 
 
 def test_an_answer_is_carried_forward() -> None:
-    """By the events that were applied since it was asked for."""
+    """By the events that were applied since it was requested."""
     replayed = known().asked(3).event(4, 11, 11, {"99": "2"}).event(5, 12, 12, {"99": "3"})
     replayed.since()
     assert replayed.answer(6, 11, {"100": "1", "99": "2"}).since() == [

@@ -129,7 +129,7 @@ def test_witnesses() -> None:
 def test_both_readings_agree(
     message: tuple[dict[str, Any], str | None], changes: list[tuple[int, Any]]
 ) -> None:
-    """On whatever stands in a field, or is missing."""
+    """On whatever is in a field, or is missing."""
     decoded, stream = dict(message[0]), message[1]
     for at, value in changes:
         field = list(message[0])[at % len(message[0])]

@@ -41,7 +41,7 @@ def test_a_tape_begins_with_a_start() -> None:
 
 
 def test_after_the_end() -> None:
-    """Nothing, but for the last checkpoints of a recording that stopped."""
+    """Nothing, except for the last checkpoints of a recording that stopped."""
     for reason in ("rotated", "stopped"):
         with pytest.raises(DamagedTape, match="after the end"):
             known().end(5, reason).event(6, 11, 11)
@@ -99,7 +99,7 @@ def test_notes() -> None:
 
 @pytest.mark.parametrize("fields", ['"k":"ws","connection":1', '"k":"rest","symbol":"B","limit":5'])
 def test_a_message_without_its_payload_is_damage_for_both_readers(fields: str) -> None:
-    """No recorder writes such a line: it is no message that could not be decoded."""
+    """No recorder writes such a line: it is not a message that could not be decoded."""
     line = f'{{{fields},"received_ns":1}}\n'.encode()
     with pytest.raises(DamagedTape):
         Line.read(line).payload()

@@ -79,7 +79,7 @@ def test_each_part_counts(part: str) -> None:
 
 
 def test_what_is_restored_equals_what_was_saved() -> None:
-    """And goes on from there."""
+    """And continues from there."""
     replayed = restored()
     assert checkpoint_of(replayed.sync) == replayed.reading.begin.books[B]
     assert replayed.came(10, 11, 12).since() == [("row", 3, 5, 12, 10)]
@@ -147,7 +147,7 @@ def test_times_begin_anew_with_a_segment() -> None:
 
 
 def test_a_book_that_did_not_move_in_this_segment_is_no_sample() -> None:
-    """Its event was seen in the one before."""
+    """Its event was seen in the previous one."""
     replayed = restored(known_ns=8 * SECOND).tick(10).came(20, 11, 11, E=12).down(21)
     assert replayed.lost == (20, "disconnected")
 

@@ -162,7 +162,7 @@ def test_time_of_a_pause_hardly_counts() -> None:
 
 
 def test_a_clock_that_is_set_back_is_no_evidence() -> None:
-    """The time goes on."""
+    """The time continues."""
     replayed = live(pulse=1).top20(2.5, 10).ticks(3, 7).clock(7.5, -2).tick(6)
     assert replayed.lost is None
     assert replayed.tick(7).lost == (0.5, "silent")
@@ -228,7 +228,7 @@ def test_a_busy_stream_is_not_silent() -> None:
 
 
 def test_the_hold_decides_while_an_event_waits() -> None:
-    """And the time of what is ahead begins anew after it."""
+    """And the time of what is ahead starts over after it."""
     replayed = live_on_two().best(2.3, 12).came(2.5, 12, 12, connection=2).ticks(3, 5)
     assert replayed.lost is None
     assert replayed.tick(6).lost == (2, "id_gap")
@@ -271,7 +271,7 @@ def test_a_pulse_that_differs_stands_alone() -> None:
 
 @pytest.mark.parametrize(("asked", "compared"), [(2.999, 0), (3, 1)])
 def test_a_book_must_have_been_quiet(asked: float, compared: int) -> None:
-    """For a second before it was asked for: the snapshot was stamped at 2 s."""
+    """For a second before it was requested: the snapshot was stamped at 2 s."""
     assert len(checks(live().pulse(3.5, asked).ticks(4, 6))) == compared
     replayed = live().came(2.5, 11, 11).pulse(3.75, asked + 0.5).ticks(4, 6)
     assert len(checks(replayed)) == compared

@@ -103,7 +103,7 @@ def test_the_sample_of_the_tick_after_a_step_falls_away_with_them(after: int, st
 
 
 def test_a_book_that_did_not_move_is_no_sample() -> None:
-    """Nor one of which a witness spoke later: its last evidence is no event."""
+    """Nor one of which a witness spoke later: its last evidence is not an event."""
     replayed = live().came(3, 11, 11, E=2.9).top20(3.5, 11).tick(4)
     assert replayed.came(9, 12, 12, E=4).down(9.5).lost == (9, "disconnected")
     replayed = TimedTape().up(1).came(2, 11, 11, E=1.9).snapshot(4, 10).tick(5)
@@ -136,7 +136,7 @@ def test_while_the_recorder_stood_still_nothing_waited_long() -> None:
 
 
 def test_the_next_hole_has_its_own_time() -> None:
-    """From 0 at the tick that gave up the one before."""
+    """From 0 at the tick that gave up the previous one."""
     replayed = live_on_two().came(2.5, 12, 12, connection=2).came(2.6, 14, 14, connection=2)
     assert [held.event.last for held in replayed.ticks(3, 8).sync.held] == [12]
     assert [held.event.last for held in replayed.tick(9).sync.held] == [12, 14]
@@ -161,7 +161,7 @@ def speaking(seconds: int) -> TimedTape:
 
 
 def chatter(replayed: TimedTape, first: int, last: int, event_at: int) -> TimedTape:
-    """Only the first connection goes on; half a second before `event_at` it runs ahead of a hole."""
+    """Only the first connection continues; half a second before `event_at` it runs ahead of a hole."""
     for at in range(first, last + 1):
         replayed.say("ws", at - 0.5, connection=1, base64="/w==")
         if at == event_at:
@@ -223,7 +223,7 @@ def test_ids_that_fall_back() -> None:
 
 @pytest.mark.parametrize("time", [3.0, 3.5, 4.0])
 def test_repeats_are_no_new_stream(time: float) -> None:
-    """An old event has an old time; up to a second later is no proof."""
+    """An old event has an old time; up to a second later is not proof."""
     replayed = live().came(3, 11, 11).came(5, 1, 2, E=time).came(5.5, 3, 3, E=time)
     assert replayed.lost is None
 
@@ -285,7 +285,7 @@ def test_three_low_audits_are_believed() -> None:
 
 
 def test_low_audits_in_a_row() -> None:
-    """An event, or an answer that is not low, begins the count anew."""
+    """An event, or an answer that is not low, restarts the count."""
     assert low(low(low(live(), 3), 4).came(4.75, 11, 11), 5).lost is None
     assert low(low(low(live(), 3), 4).ask(4.6).snapshot(4.75, 10), 5).lost is None
 
@@ -384,12 +384,12 @@ def test_an_event_in_a_break_ends_it() -> None:
 
 
 def test_a_halt_changes_nothing() -> None:
-    """Events go on."""
+    """Events continue."""
     assert live().listed(5, "HALT").sync.live
 
 
 def test_a_break_of_a_book_that_is_not_known() -> None:
-    """Its gap goes on; what was held is of no use."""
+    """Its gap continues; what was held is of no use."""
     replayed = live().came(3, 13, 13).listed(5, "BREAK")
     assert (replayed.lost, replayed.sync.state) == ((2, "id_gap"), ModelState.BREAK)
     assert held(replayed) == []
