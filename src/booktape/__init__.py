@@ -1,7 +1,7 @@
 """booktape records Binance Spot order books that its users can prove right.
 
-To read what was recorded: `booktape.open("data")`, described in `booktape.reader`. Its names are
-loaded when they are first used: who needs only the core does not load Arrow.
+To read a recording, use `booktape.open("data")`, described in `booktape.reader`. The reader's names are
+loaded when they are first used, so a program that needs only the core does not load Arrow.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Find a name of the reader when it is asked for."""
+    """Load a name of the reader when it is first used."""
     if name in __all__:
         return getattr(import_module("booktape.reader"), name)
     raise AttributeError(f"module 'booktape' has no attribute {name!r}")

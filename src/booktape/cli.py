@@ -1,6 +1,6 @@
 """The command line.
 
-An option is taken from the first of these that has it:
+The value of an option comes from the first of these that has it:
 
 1. the command line: `--every 10`
 2. the environment: `BOOKTAPE_EVERY=10`
@@ -34,7 +34,7 @@ app = App(
 
 
 def _add(command: str, example: str, usage: str | None = None) -> None:
-    """Add a command by its address. Its module is imported when it is asked for: all of them take a second."""
+    """Add a command by its address. Its module is imported only when needed: importing all of them takes a second."""
     app.command(f"booktape.commands.{command}", help_prologue=f"Example: {example}", usage=usage)
 
 
@@ -59,13 +59,13 @@ _add("view:view", "booktape view data --web 127.0.0.1:8080")
 
 
 def _import_all() -> None:
-    """The list of commands, and the script of a shell, show the first sentence of each, which stands in its module."""
+    """Import every command: help and shell scripts show the first sentence of each, which is in its module."""
     for name in app:
         app[name]
 
 
 def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
-    """Print the script by which a shell completes commands, options and names of files.
+    """Print the script with which a shell completes commands, options and file names.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
     _import_all()
     terminal.write_line(app.generate_completion(shell=shell))
     if shell == "zsh":
-        # Its script names the command only where it is found as a file of that shell's own search path.
+        # Its script names the command only if the shell finds the script as a file in its own search path.
         terminal.write_line("compdef _cyclopts_booktape booktape")
 
 
@@ -85,8 +85,9 @@ app.command(completion, help_prologue="Example: booktape completion bash")
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 done, 1 what was verified, rebuilt, merged or read is not whole, 2 the user's mistake, 69
-    nothing was recorded, 74 the disk failed, 75 something is not in its bucket yet or a bucket is away, 78 what --check found.
+    Exit codes: 0 done, 1 the data that was verified, rebuilt, merged or read is not whole, 2 the user's mistake, 69
+    nothing was recorded, 74 the disk failed, 75 something is not in its bucket yet or a bucket cannot be reached,
+    78 --check found something.
     """
     descriptors.raise_limit()
     with terminal.connected():
@@ -97,7 +98,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command that these arguments ask for; its exit code."""
+    """Run the command that these arguments ask for. Returns its exit code."""
     if arguments[:1] in ([], ["--help"], ["-h"]):
         _import_all()
     try:
@@ -113,13 +114,13 @@ def run(arguments: list[str]) -> int:
         if too_few := descriptors.used_up(error):
             return _fail(str(too_few), too_few.exit_code)
         if error.filename is None and not isinstance(error, PermissionError | NotADirectoryError):
-            raise  # it concerns no file, so there is no sentence for it
+            raise  # it does not concern a file, so there is no sentence for it
         return _fail(_sentence(error), StoreError.exit_code)
     return result if isinstance(result, int) else 0
 
 
 def _sentence(error: OSError) -> str:
-    """What the operating system refused, and for which file; a file's name may not be text."""
+    """What the operating system refused, and for which file; the name of a file need not be valid text."""
     if error.filename is None:
         return f"A file cannot be used: {error}."
     name = os.fsencode(error.filename).decode(errors="backslashreplace")

@@ -6,12 +6,12 @@
     │   ├── InexactSymbol           its prices need more digits than a double holds
     │   ├── DirectoryInUse          another recorder has the directory
     │   ├── TooFewDescriptors       the process may not open as many files and sockets as it needs
-    │   ├── CannotMerge             these archives are no recordings of one market, or must be merged first
+    │   ├── CannotMerge             these archives are not recordings of one market, or must be merged first
     │   ├── SchedulerUnreachable    no Dask scheduler answers at the address of --dask
     │   ├── FolderNotShared         a worker on another machine does not see the same folder
     │   └── NotRecorded             the archive does not hold it
     │       └── BookNotKnown          the book was not known at that moment
-    ├── DamagedArchive            what was asked for may be in files that cannot be read
+    ├── DamagedArchive            the requested data may be in files that cannot be read
     ├── WireError                 bytes that do not follow the exchange's protocol
     │   ├── MalformedFrame
     │   └── MalformedNumber
@@ -20,11 +20,11 @@
     │   ├── Oversized               an answer or message with more bytes than a real one can have
     │   └── HttpStatusError         an HTTP status other than 200
     │       └── RateLimited           429, 418 or 403: no request before `retry_after_s` have passed
-    ├── BadSettings               record --check found what would keep it from recording well: exit 78
+    ├── BadSettings               record --check found something that would spoil the recording: exit 78
     ├── NotHealthy                a recorder does not answer, or says what is wrong with it
     ├── NothingRecorded           no book was known during all of --duration: exit 69
     ├── WorkerFailed              one of several processes ended before it was asked to
-    ├── BucketError               a bucket, or the way to it: exit 75, what was done stays
+    ├── BucketError               a bucket, or the way to it: exit 75, work already done is kept
     │   ├── BucketUnavailable       no answer, or one that is worth another try
     │   ├── BucketRefused           no such bucket, or no permission: exit 2
     │   ├── ObjectDiffers           another object has the name; it is never overwritten: exit 1
@@ -33,15 +33,15 @@
     └── StoreError                the disk: exit 74, sealed files are intact
         ├── WriteFailed             full, read-only, gone
         ├── CannotLock              the file system does not lock files
-        └── Damaged                 a file of an archive that is not what booktape writes
+        └── Damaged                 an archive's file is not what booktape writes
             └── DamagedTape           a tape
-                └── LaterFormat         a tape that a later version has written
+                └── LaterFormat         a tape written by a later version
 
     UserWarning
     ├── DamagedFile               a file cannot be read; all others are shown
-    └── TapesRemoved              tapes of the time that was asked for were removed on purpose
+    └── TapesRemoved              tapes of the requested time were removed on purpose
 
-A caller decides by type, never by text. Exceptions of libraries are mapped where they enter: aiohttp's in
+A caller decides by type, never by text. Exceptions from libraries are mapped where they enter: aiohttp's in
 `net`, the operating system's in `store`, msgspec's in `wire`.
 """
 
@@ -54,14 +54,14 @@ if TYPE_CHECKING:
 
 
 class BooktapeError(Exception):
-    """The base of all. Its text is a sentence for the user: what happened, to what, what to do."""
+    """The base of all. Its text is a sentence for the user: what happened, to what, and what to do."""
 
     exit_code = 1
 
     def __reduce__(self) -> tuple[object, ...]:
-        """A copy with the same text and attributes: errors come back from other processes.
+        """Pickle the text and the attributes: errors come back from other processes.
 
-        Python's own way would call the class with the text alone.
+        By default, Python would call the class with the text alone.
         """
         return _copied, (type(self), self.args), self.__dict__
 
@@ -107,11 +107,11 @@ class DirectoryInUse(UsageError):
 
 
 class TooFewDescriptors(UsageError):
-    """The process may not have as many files and sockets open as it needs (`ulimit -n`)."""
+    """The process may not open as many files and sockets as it needs (`ulimit -n`)."""
 
 
 class CannotMerge(UsageError):
-    """Recordings that do not fit together: of other exchanges, of different N, or of an old format."""
+    """Recordings that do not fit together: of different exchanges, with different N, or in an old format."""
 
 
 class SchedulerUnreachable(UsageError):
@@ -137,7 +137,7 @@ class FolderNotShared(UsageError):
 
 
 class NotRecorded(UsageError):
-    """There is no archive, or none of this symbol, or the tape that is needed is missing."""
+    """There is no archive, or nothing of this symbol in it, or the tape that is needed is missing."""
 
 
 class BookNotKnown(NotRecorded):
@@ -145,7 +145,7 @@ class BookNotKnown(NotRecorded):
 
 
 class DamagedArchive(BooktapeError):
-    """Nothing was found of what was asked for, and some files could not be read: it may be in them."""
+    """None of the requested data was found, but it may be in files that could not be read."""
 
 
 class WireError(BooktapeError):
@@ -157,7 +157,7 @@ class MalformedFrame(WireError):
 
 
 class MalformedNumber(WireError):
-    """A text that should be a number, and is none, or one that cannot be meant."""
+    """A text that should be a number and is not one, or is a number that no exchange can mean."""
 
 
 class ExchangeError(BooktapeError):
@@ -169,11 +169,11 @@ class Unreachable(ExchangeError):
 
 
 class Oversized(ExchangeError):
-    """More bytes than a real answer or message can have. What arrived of it was dropped."""
+    """More bytes than a real answer or message can have. The part that arrived was dropped."""
 
 
 class HttpStatusError(ExchangeError):
-    """An HTTP status other than 200. `code` is the exchange's own error number, where the answer has one."""
+    """An HTTP status other than 200. `code` is the exchange's own error number, if the answer has one."""
 
     def __init__(self, status: int, what: str, code: int | None = None) -> None:
         super().__init__(what)
@@ -182,7 +182,7 @@ class HttpStatusError(ExchangeError):
 
 
 class RateLimited(HttpStatusError):
-    """HTTP 429, 418 or 403. Any request before `retry_after_s` have passed makes it worse."""
+    """HTTP 429, 418 or 403. Any request before `retry_after_s` seconds have passed makes it worse."""
 
     def __init__(self, status: int, what: str, retry_after_s: float) -> None:
         super().__init__(status, what)
@@ -196,7 +196,7 @@ class BadSettings(BooktapeError):
 
 
 class NotHealthy(BooktapeError):
-    """A recorder that was asked whether it is well does not answer, or says what is wrong."""
+    """A recorder that was asked for its health does not answer, or says what is wrong."""
 
 
 class NothingRecorded(BooktapeError):
@@ -206,7 +206,7 @@ class NothingRecorded(BooktapeError):
 
 
 class WorkerFailed(BooktapeError):
-    """One process of several ended before it was asked to; the others have been sealed."""
+    """One of several processes ended before it was asked to; what the others recorded has been sealed."""
 
     def __init__(self, sentence: str, exit_code: int) -> None:
         super().__init__(sentence)
@@ -214,13 +214,13 @@ class WorkerFailed(BooktapeError):
 
 
 class BucketError(BooktapeError):
-    """A bucket, or the way to it, failed. The archive on this machine is intact, and so is what was done so far."""
+    """A bucket, or the way to it, failed. The archive on this machine and all work done so far are intact."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class BucketUnavailable(BucketError):
-    """No answer, or one that says to try again. `why` has nothing secret in it."""
+    """No answer, or one that says to try again. `why` contains nothing secret."""
 
     def __init__(self, address: str, why: str) -> None:
         super().__init__(f"{address} cannot be reached: {why}.")
@@ -240,31 +240,31 @@ class BucketRefused(BucketError):
 
 
 class ObjectDiffers(BucketError):
-    """Another object has the name of one of ours."""
+    """Another object already has the name of one of ours."""
 
     exit_code = 1
 
     def __init__(self, address: str, key: str) -> None:
         super().__init__(
-            f"{address}/{key} is there, with other bytes than ours. Nothing is overwritten: "
+            f"{address}/{key} already exists, with different content. Nothing is overwritten: "
             "choose another prefix, or find out whose it is and remove it."
         )
 
 
 class ObjectTooLarge(BucketError):
-    """A file has more bytes than one request may bring."""
+    """A file has more bytes than one request may carry."""
 
     exit_code = 1
 
     def __init__(self, path: PurePath, size_bytes: int, most_bytes: int) -> None:
         super().__init__(
-            f"{path} has {size_bytes:,} bytes, and an object {most_bytes:,} at most. Copy this segment by other "
-            "means, and record shorter ones, such as --segment 15m."
+            f"{path} has {size_bytes:,} bytes, but an object may have at most {most_bytes:,}. Copy this segment by "
+            "other means, and record shorter ones, for example with --segment 15m."
         )
 
 
 class NotShipped(BucketError):
-    """Segments that are sealed here are not in the bucket yet. `exit_code` is 1 where trying again is useless."""
+    """Segments that are sealed here are not in the bucket yet. `exit_code` is 1 if trying again is useless."""
 
     def __init__(self, sentence: str, exit_code: int = BucketError.exit_code) -> None:
         super().__init__(sentence)
@@ -280,7 +280,7 @@ class StoreError(BooktapeError):
 class WriteFailed(StoreError):
     """The operating system refused a write: disk full, read-only, gone.
 
-    `may_pass`: only space, or a descriptor, is missing, so waiting may help.
+    `may_pass`: only space or a descriptor is missing, so waiting may help.
     """
 
     def __init__(self, path: PurePath, why: str, *, may_pass: bool = False) -> None:
@@ -302,15 +302,15 @@ class CannotLock(StoreError):
 
 
 class Damaged(StoreError):
-    """The content of a file of an archive is not what booktape writes. Its text is the reason, without the file's name.
+    """The content of an archive's file is not what booktape writes. The text is the reason, without the file's name.
 
-    It is raised where the damage is seen. What reads archives catches it and OSError, and nothing else: a mistake of
-    booktape's own never counts as damage.
+    It is raised where the damage is seen. Code that reads archives catches it and OSError, and nothing else: a mistake
+    of booktape's own never counts as damage.
     """
 
 
 class DamagedTape(Damaged):
-    """A tape that is not what booktape wrote. Its text says which."""
+    """A tape that is not what booktape wrote. The text says which tape."""
 
 
 class LaterFormat(DamagedTape):
@@ -318,16 +318,16 @@ class LaterFormat(DamagedTape):
 
 
 class DamagedFile(UserWarning):
-    """One file of an archive cannot be read. What the others hold is shown without it."""
+    """One file of an archive cannot be read. The data in the other files is shown without it."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(
-            f"{path} cannot be read ({why}). All else is shown. "
-            "`booktape rebuild` makes anything but a tape again, from the tapes."
+            f"{path} cannot be read ({why}). Everything else is shown. "
+            "`booktape rebuild` can make any file except a tape again, from the tapes."
         )
         self.path = path
         self.why = why
 
 
 class TapesRemoved(UserWarning):
-    """Tapes of the time that was asked for were removed on purpose. What the others hold is shown without them."""
+    """Tapes of the requested time were removed on purpose. The data in the other tapes is shown without them."""

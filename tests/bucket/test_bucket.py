@@ -69,7 +69,7 @@ def test_another_object_is_never_overwritten(
 ) -> None:
     """Of another size, or of the same: it stays, and the error names it."""
     put(address, content_of(tmp_path, other))
-    with pytest.raises(ObjectDiffers, match=f"{address}/{KEY} is there, with other bytes"):
+    with pytest.raises(ObjectDiffers, match=f"{address}/{KEY} already exists, with different"):
         put(address, content, look_first=look_first)
     assert stored(address) == other
 
