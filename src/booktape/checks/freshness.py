@@ -47,7 +47,7 @@ from typing import Final
 from booktape.core.sync import SymbolSync
 
 AHEAD_NS: Final = 3 * 10**9
-"""How long after the exchange has shown an update id the event that leads to it may take."""
+"""How long the event that leads to an update id may take once the exchange has shown that id."""
 
 PULSES: Final = 5
 """Pulse periods without evidence. Five of 30 s are longer than the exchange's shortest ban (2 min)."""

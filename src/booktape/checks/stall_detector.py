@@ -6,10 +6,10 @@ no alarm: without a new event nothing is missing. The comparison reads steady ti
 the arbiter knows. So it is not part of the pure function, and nothing of it is on the tape.
 
 Events that *no* connection delivers are not looked for here. `freshness` does that, and it has evidence: what
-a witness, the pulse or an audit shows. Comparing a symbol with its own past activity has no evidence. Such a
-comparison cannot tell a market that falls asleep from a stream that died, and it replaced sound connections
-in quiet markets. Known weakness: with `--pulse 0 --audit 0` and without a witness, a symbol that falls silent
-on all its connections is not noticed, unless a connection has no other traffic either (`connection_load`).
+a witness, the pulse or an audit shows. A comparison of a symbol with its own past activity has none. It cannot
+tell a market that falls asleep from a stream that died, and when it was tried it replaced sound connections in
+quiet markets. Known weakness: with `--pulse 0 --audit 0` and without a witness, a symbol that falls silent on
+all its connections is not noticed, unless a connection has no other traffic either (`connection_load`).
 """
 
 from __future__ import annotations

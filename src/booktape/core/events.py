@@ -3,8 +3,8 @@
 Units are in the names: `_us` is the exchange's clock in microseconds since 1970 (UTC), `_ns` is
 ours in nanoseconds. Prices and sizes are doubles; docs/format.md says why they are exact.
 
-No value changes once it is made. Those made for every event or row are not frozen all the same,
-because freezing costs half a microsecond or more each.
+No value changes once it is made. Still, those made for every event or row are not frozen, because
+freezing costs half a microsecond or more each.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ SIGN_OF_LIFE_S: Final = PONG_WITHIN_S / 2
 """After this time without a sign of life we ping; after the same time again the connection is dead."""
 
 ANSWERED_S: Final = 10.0
-"""An exchange that seldom pings has this time to answer our ping before its silence means anything."""
+"""An exchange that rarely pings has this time to answer our ping before its silence means anything."""
 
 HANDSHAKE_S: Final = 10.0
 _CLOSE_S: Final = 2.0

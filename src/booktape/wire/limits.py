@@ -98,7 +98,7 @@ PONG_WITHIN_S: Final = 60
 def fitting_limit(levels: int, depth: int) -> int:
     """The cheapest limit that shows a whole side of `levels` levels, or else `depth`.
 
-    It is larger than `levels`, since a side that fills the limit may have more.
+    It is larger than `levels`, because a side that fills the limit may have more.
     """
     return next((min(most, depth) for most, _ in BINANCE.depth if most > levels), depth)
 
