@@ -272,7 +272,7 @@ def test_a_day_that_a_clock_went_back_to_is_named(tmp_path: Path, *, copied: boo
             assert len(compact(source, out).days) == 1
         finish(session, "stopped").result()
     (why,) = compact(source, out).left_out.values()
-    assert "the clock was set back over midnight" in why
+    assert "the clock was set back across midnight" in why
 
 
 def test_a_copy_that_lacks_a_row_is_not_published(

@@ -1,5 +1,5 @@
-"""Records tapes once more: `rebuild` at another N, `merge` those of several recordings of the same market.
+"""Records tapes again: `rebuild` at another N, `merge` as one recording of several of the same market.
 
-For a merge, `tracks` finds what there is and refuses what does not fit together, `clocks` aligns the machines' clocks,
-`interleave` makes one sequence of records, `merge` records it. docs/rebuild.md and docs/merge.md are for users.
+For a merge, `tracks` finds the tapes and refuses those that do not fit together, `clocks` aligns the machines' clocks,
+`interleave` makes one sequence of records, and `merge` records it. docs/rebuild.md and docs/merge.md are for users.
 """

@@ -1,22 +1,22 @@
-"""The clocks of several machines, brought to one.
+"""Aligns the clocks of several machines.
 
-**Why.** The books do not need it: update ids order the events of all machines. But a merge goes by time where
-ids say nothing: an event waits at most 3 s for another connection to bring the one before it
-(core/arbitration.py), a witness that is ahead of the book is believed for 3 s (checks/freshness.py), a pulse is
-compared with a book that was quiet for 1 s. With two clocks that are seconds apart the one machine's events
-would come too late to fill the other's holes.
+**Why.** The books do not need it, because update ids order the events of all machines. But where ids say nothing, a
+merge goes by time: an event waits at most 3 s for another connection to bring the event before it
+(core/arbitration.py), a witness that is ahead of the book is believed for 3 s (checks/freshness.py), and a pulse is
+compared with a book that was quiet for 1 s. If two clocks were seconds apart, the events of one machine would come too
+late to fill the holes of the other.
 
-**What is done.** Each recorder measures every quarter of an hour how far its clock is ahead of the exchange's
-(`ClockOffset`). Of all recorders to be merged the one whose first measurement is the smallest has the
-*reference*. Another clock that differs from it by more than `TOLERANCE_NS` is corrected: all of its stamps move
-by the difference that was measured, until a measurement differs from that by more than `TOLERANCE_NS` again.
-Where a clock was set, by `TOLERANCE_NS` or more, a new stretch begins: it is corrected by its own first measurement.
-In a stretch without any, a clock that was set back is taken to be as wrong as before, less the step; one
-that went forward counts as unchanged, since a machine that slept looks the same.
+**What is done.** Every quarter of an hour each recorder measures how far its clock is ahead of the exchange's
+(`ClockOffset`). The recorder with the smallest first measurement has the *reference* clock. A clock that differs from
+the reference by more than `TOLERANCE_NS` is corrected: all of its stamps move by the measured difference, until a
+measurement differs from that by more than `TOLERANCE_NS` again. If a clock was set by `TOLERANCE_NS` or more, a new
+stretch begins, which is corrected by its own first measurement. In a stretch without a measurement, a clock that was
+set back is assumed to be as wrong as before, less the step. A clock that went forward counts as unchanged, because a
+machine that slept looks the same.
 
-**What is not done.** A difference up to `TOLERANCE_NS` stays: the stamps are those of the machines, so two events may
-have stamps that differ from their order by that much. A recorder that never measured (it lived for less than two
-seconds, or the exchange gave no answer) is taken to be right.
+**What is not done.** A difference up to `TOLERANCE_NS` is not corrected. The stamps are those of the machines, so the
+stamps of two events may contradict their order by that much. A recorder that never measured its clock (it lived for
+less than two seconds, or the exchange gave no answer) is assumed to be right.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from booktape.core.tape_records import (
 )
 
 TOLERANCE_NS: Final = 250_000_000
-"""By how much two clocks may differ. A twelfth of the 3 s for which events wait; what public time servers keep is
-a tenth of this."""
+"""The most by which two clocks may differ: a twelfth of the 3 s for which events wait. Public time servers keep clocks
+within a tenth of this."""
 
 ClockMark: TypeAlias = ClockOffset | ClockStep
-"""What a tape tells of its clock."""
+"""A record that says something about the clock of a tape."""
 
 
 def reference_ns(clocks: Iterable[Sequence[ClockMark]]) -> int:
@@ -50,7 +50,7 @@ def reference_ns(clocks: Iterable[Sequence[ClockMark]]) -> int:
 
 
 def shifts_ns(marks: Sequence[ClockMark], reference: int) -> tuple[int, ...]:
-    """By how much stamps are ahead of the reference: at the beginning, and after each of the marks."""
+    """How far stamps are ahead of the reference, at the beginning and after each of the marks."""
     shift = _settled(0, _first_offset(marks), reference)
     shifts = [shift]
     for number, mark in enumerate(marks, 1):
@@ -63,7 +63,7 @@ def shifts_ns(marks: Sequence[ClockMark], reference: int) -> tuple[int, ...]:
 
 
 def _settled(shift: int, measured: ClockOffset | None, reference: int) -> int:
-    """The shift that holds after a measurement. It stays where the measurement allows that."""
+    """The shift after a measurement. It does not change if the measurement allows that."""
     if measured is None:
         return shift
     ahead_ns = measured.offset_ns - reference
@@ -81,7 +81,7 @@ def _first_offset(marks: Iterable[ClockMark]) -> ClockOffset | None:
 
 
 def corrected(record: TapeRecord, shift: int) -> TapeRecord:
-    """The record as a machine would have written it whose clock is not ahead by `shift` nanoseconds."""
+    """The record as it would be if the machine's clock were not `shift` nanoseconds ahead."""
     if not shift:
         return record
     received_ns = record.received_ns - shift

@@ -1,35 +1,36 @@
 """The tape of a merge: the records of all tracks by the time of their arrival, as if one machine had received them.
 
-**The idea.** What a recorder derives from several connections of one machine, it derives the same from
-connections of several machines. core/arbitration.py makes one ordered stream of them: the first copy of an event
-counts, and a hole on one connection is filled by another. So a merge needs no rule of its own about
-books. It needs a tape on which the connections of all machines stand side by side; recovery, rebuild, the reader and
-`verify` treat that tape like any other. A recorder that was not running is a connection that was not there.
+**The idea.** A recorder derives the same from connections of several machines as from several connections of one
+machine. core/arbitration.py makes one ordered stream of them: the first copy of an event counts, and a hole on one
+connection is filled by another. So a merge needs no rules of its own about books. It needs a tape that has the
+connections of all machines side by side; recovery, rebuild, the reader and `verify` treat that tape like any other. A
+recorder that was not running is a connection that was not there.
 
-**What follows from it.** A book is lost when the last connection of any machine that carries the symbol is lost, or
-when all that are left have passed an event that none of them delivered. It is known again by the first
-snapshot that joins, whichever machine had asked for it. So the gaps of a merge are the times in which no input knew
-the book, and every row is proved from the tape.
+**What follows from it.** A book is lost when no connection of any machine carries the symbol any more, or when all
+remaining connections have passed an event that none of them delivered. It is known again with the first snapshot that
+joins, whichever machine had requested it. So the gaps of a merge are the times in which no input knew the book, and
+every row is proved from the tape.
 
 **How each kind of record is treated.**
 
-- *Messages, snapshots, requests, pulses, statuses* stand there as they are. Connections are numbered anew, in the
-  order in which they appear, since each machine counts from 1.
-- *The start and the checkpoints of a segment* are left out. A merge begins with nothing and has its own
-  segments. So nothing in it rests on a checkpoint; where an input begins amid a recording, or a tape is damaged or
-  missing, the books of that machine begin with the next snapshot on its tape (an audit, 15 minutes later at most).
-- *Connections that a segment took over* from the one before are left out, unless that one is missing.
-- *The end of a recording* is the end of its connections: each is `disconnected`, for the reason of the end. Where the
-  tape of the next segment is missing or damaged the reason is `no_tape`.
-- *Ticks.* Every machine wrote one a second, and tape time is their sum: it must not pass once for each machine. So a
-  tick is left out when less than `SPACING_NS` has passed since the one before it. One that tells of a pause of its
-  machine stays, since that machine's messages waited.
-- *Steps of a clock, and how far it is off:* rerecord/clocks.py. A clock that was set back by a second or more moves all
-  moments with it (reconstruct.py); it was one machine's, and its stamps are corrected, so that record is left out.
+- *Messages, snapshots, requests, pulses and statuses* are copied. Connections get new numbers, in the order in which
+  they appear, because each machine counts from 1.
+- *The start and the checkpoints of a segment* are left out. A merge begins with nothing and has segments of its own, so
+  nothing in it rests on a checkpoint. If an input begins in the middle of a recording, or a tape is damaged or missing,
+  the books of that machine begin with the next snapshot on its tape (an audit, at most 15 minutes later).
+- *Connections that a segment took over* from the previous one are left out, unless the previous one is missing.
+- *The end of a recording* is the end of its connections: each is `disconnected`, for the reason of the end. If the
+  tape of the next segment is missing or damaged, the reason is `no_tape`.
+- *Ticks.* Each machine wrote one a second, and tape time is their sum, so it must not pass once for each machine. A
+  tick is left out if less than `SPACING_NS` has passed since the previous one. A tick that reports a pause of its
+  machine stays, because that machine's messages waited.
+- *Steps and offsets of a clock:* see rerecord/clocks.py. A clock that was set back by a second or more moves all
+  moments with it (reconstruct.py). Here it was the clock of one machine, and its stamps are corrected, so that record
+  is left out.
 
 **What is not done.** The market is not compared: recordings of two markets that call themselves the same exchange
-give books that the audits disprove. A machine whose network is late shows witnesses that waited on their way, and
-these are believed as those of a late connection of one machine are.
+give books that the audits disprove. If the network of a machine was slow, its witnesses arrived late; they are
+believed, as those of a slow connection of a single machine are.
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ SPACING_NS: Final = 750_000_000
 
 
 class PlacedRecord(NamedTuple):
-    """A record, its place in time, and the tape that it is from.
+    """A record, its place in time, and the tape that it comes from.
 
-    `at_ns` never falls within a track: its own stamp, or the latest one before it.
+    `at_ns` is the record's stamp, or the latest stamp before it: within a track it never decreases.
     """
 
     at_ns: int
@@ -76,9 +77,9 @@ class PlacedRecord(NamedTuple):
 
 
 def interleave(tracks: Iterable[Track], advance: Advance) -> Iterator[PlacedRecord]:
-    """The records of all tracks in the order of their places; of two at the same one, by their tags.
+    """The records of all tracks in the order of their places; records at the same place in the order of their tags.
 
-    Each track keeps its own order. A track is opened when its time has come.
+    Each track keeps its own order. A track is opened only when its first record is due.
     """
     # A number for each connection of each track, in the order of their first appearance.
     numbers: defaultdict[tuple[str, int], int] = defaultdict(count(1).__next__)
@@ -132,7 +133,7 @@ def read_track(track: Track, advance: Advance) -> Iterator[PlacedRecord]:
 
 
 class _TrackState:
-    """How far a track was read: its open connections, and by how much its clock is ahead."""
+    """The state of a track that is being read: its open connections, and how far its clock is ahead."""
 
     def __init__(self, shifts_ns: Iterator[int]) -> None:
         self._shifts_ns = shifts_ns
@@ -140,7 +141,7 @@ class _TrackState:
         self.connections: dict[int, tuple[str, ...]] = {}
 
     def admits(self, record: TapeRecord) -> bool:
-        """Follow a record. Whether it belongs on the tape of the merge."""
+        """Note what a record changes. Returns whether it belongs on the tape of the merge."""
         match record:
             case SegmentStart() | Checkpoint():
                 return False
@@ -161,17 +162,17 @@ class _TrackState:
 
 @dataclass(slots=True)
 class _Ticks:
-    """The last tick of the merge: when it was, whose, and whether it told of a pause."""
+    """The last tick of the merge: its time, its track, and whether it reported a pause."""
 
     _at_ns: int = 0
     _tag: str = ""
     _was_late: bool = False
 
     def spaced(self, tag: str, tick: Tick, at_ns: int) -> Tick | None:
-        """The tick as it stands in the merge; None if it is left out.
+        """The tick as it is in the merge; None if it is left out.
 
-        A machine's own time since its own last tick is exact. Between ticks of two machines it is the difference of
-        their stamps; where that would be a pause, no machine was running, and the tick tells of its own time only.
+        The time since a machine's own last tick is exact. Between ticks of two machines it is the difference of their
+        stamps. If that would be a pause, no machine was running, and the tick keeps its own time.
         """
         is_late = tick.elapsed_ns >= PAUSE_NS
         since_ns = at_ns - self._at_ns

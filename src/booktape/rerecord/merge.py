@@ -1,17 +1,18 @@
 """Records the tape of a merge: a new archive, which appears under its name when it is whole.
 
-It is written into a folder beside it, `OUT.merging`, and renamed at the end. So OUT is there whole or not at
-all, and a merge that was interrupted leaves nothing that a reader could take for a recording.
+The archive is written into a folder beside it, `OUT.merging`, which is renamed at the end. So OUT is either complete or
+not there, and an interrupted merge leaves nothing that a reader could take for a recording.
 
 **Snapshots that come before they are needed.** A machine requests a snapshot when *it* has lost its book. The merge
 may lose the book a little later: it waits up to 3 s for another machine to fill the hole, or it notices a dead
-stream at a later tick. By then the answer has come. No answer comes again, so without more the book would be
-unknown until the next audit, a quarter of an hour later, while the machine itself had it after 0.2 s.
+stream at a later tick. By then the answer has arrived, and no other one follows. So without further measures the book
+would be unknown until the next audit, a quarter of an hour later, while the machine itself had it after 0.2 s.
 
-So an answer that is ahead of a known book is kept (`_EarlyAnswers`). Once the book has reached its id, it is no longer
-needed. If the book is lost before that, it stands on the tape once more, with its own stamp, behind the record with
-which the book was lost. That is safe: the events since are held, as after any snapshot, and the book is called known
-from the stamp of the answer on, not from later. It is the one record that a merge writes twice.
+So an answer that is ahead of a known book is kept (`_EarlyAnswers`). Once the book has reached the answer's id, the
+answer is no longer needed. If the book is lost before that, the answer is written to the tape again, with its own
+stamp, after the record with which the book was lost. That is safe: the events since then are held, as after any
+snapshot, and the book counts as known from the stamp of the answer on, not from a later moment. No other record is
+written twice.
 
 Known weakness: a snapshot may disprove a book of the merge after its own machine has replaced that book. It is then
 lost, and the next audit finds the error.
@@ -90,15 +91,15 @@ def merge(
 
 
 def _check_free(staging: Layout) -> None:
-    """Raises UsageError if anything is left in the folder."""
+    """Raises UsageError if the folder has anything in it."""
     if any(path != staging.lock for path in staging.root.iterdir()):
         raise UsageError(
-            f"{staging.root} is what an interrupted merge has left. Remove that folder, then start again."
+            f"{staging.root} was left by an interrupted merge. Remove that folder, then start again."
         )
 
 
 def _check_out(archives: Iterable[ArchiveFiles], out: Path) -> None:
-    """Raises UsageError unless the result can be put there."""
+    """Raises UsageError unless the result can be written to `out`."""
     for archive in archives:
         root = Path(archive.root).resolve()
         if not archive.is_bucket and root in (out.resolve(), *out.resolve().parents):
@@ -108,7 +109,7 @@ def _check_out(archives: Iterable[ArchiveFiles], out: Path) -> None:
 
 
 def _record(inputs: Inputs, layout: Layout, segment_ns: int, advance: Advance) -> int:
-    """Record all of it. Returns the number of segments."""
+    """Record the merge. Returns the number of segments."""
     begins_ns = min(track.begins_ns for track in inputs.tracks)
     start = replace(inputs.start, received_ns=begins_ns)
     tape = _NameOfTape()
@@ -133,7 +134,7 @@ def _record(inputs: Inputs, layout: Layout, segment_ns: int, advance: Advance) -
 
 
 def _tag(inputs: Inputs) -> str:
-    """The same tracks have the same tag, so merging again makes the same files."""
+    """A tag that depends only on the tapes, so merging again makes the same files."""
     names = "\n".join(tape.file.segment.name for track in inputs.tracks for tape in track.tapes)
     return hashlib.sha256(names.encode()).hexdigest()[:8]
 
@@ -152,7 +153,7 @@ def _seal(writer: SegmentWriter) -> None:
 
 @dataclass(slots=True)
 class _NameOfTape:
-    """The tape that is read now, for the message of an error."""
+    """The tape that is being read, for error messages."""
 
     name: str = "a tape"
 
@@ -168,7 +169,7 @@ class _EarlyAnswers:
         self._kept: dict[str, tuple[int, DepthAnswer]] = {}
 
     def due_after(self, record: TapeRecord) -> Iterable[DepthAnswer]:
-        """The answers that must stand on the tape once more behind this record, which was handled."""
+        """The answers that must be written to the tape again after this record, which was handled."""
         if isinstance(record, DepthAnswer):
             self._keep(record)
         return self._due() if self._kept else ()

@@ -1,12 +1,12 @@
-"""Records every tape once more: for the same books at another N, or for files that were lost.
+"""Records every tape again, to get the same books at another N, or to replace files that were lost.
 
 Rows, gaps, checks and notes follow from the tape alone. So the result is the archive that a recorder with
-that `every` would have written, tapes included, and `verify` checks it like any other.
+that `every` would have written, including tapes, and `verify` checks it like any other.
 
 Segments do not depend on each other: any number of them may be rebuilt at the same time, by processes, by the
-machines of a cluster, or by several runs that share them (`Shard`). Each attempt at a segment writes in a folder of its
-own, and gives its files their final names when they are whole. Two attempts at one segment have the same bytes, so it
-does not matter which of them is first, nor whether a worker that was given up works on.
+machines of a cluster, or by several runs that share them (`Shard`). Each attempt at a segment writes into a separate
+folder, and gives its files their final names when they are whole. Two attempts at one segment have the same bytes, so
+it does not matter which of them is first, nor whether an abandoned worker continues.
 """
 
 from __future__ import annotations
@@ -100,10 +100,10 @@ def rebuild(
 ) -> list[RebuildOutcome]:
     """Rebuild every segment of the shard that is not there yet. Returns the outcomes in the order of recording.
 
-    Segments whose tape is lost come last, each with its damage.
+    Segments whose tape is lost come last; each has the loss as its damage.
     `done` is called with each as soon as it is known. Segments that an earlier run sealed stay; unsealed ones are
-    rebuilt again. Several shards may be rebuilt at the same time; without a shard nothing else may write into
-    `out`, and what killed runs left half done is removed. Raises NotRecorded if there is nothing to rebuild,
+    rebuilt again. Several shards may be rebuilt at the same time. Without a shard nothing else may write into
+    `out`, and half-finished segments of killed runs are removed. Raises NotRecorded if there is nothing to rebuild,
     UsageError if `out` has anything else, DirectoryInUse, WriteFailed, WorkerFailed, FolderNotShared, BucketError.
     """
     tapes = shard.part(tapes_to_rebuild(request))
@@ -150,7 +150,7 @@ def tapes_to_rebuild(request: RebuildRequest) -> list[ArchiveFile]:
     if not chosen and not _lost(request):
         raise NotRecorded(f"{root} has no segment between --from and --to.")
     if request.symbols:
-        # Those that have rows, and, if those are lost, the ones in the tapes' start records.
+        # Those that have rows and, in case the rows are lost, those in the tapes' start records.
         starts = (_start(read_records(request.source, tape, None)) for tape in chosen)
         known = set(request.source.symbols()).union(*(start.symbols for start in starts if start))
         for symbol in sorted(request.symbols - known):
@@ -175,7 +175,7 @@ def _check_out(request: RebuildRequest) -> None:
     """
     layout, tapes = request.layout, {tape.segment: tape for tape in request.source.tapes()}
     without_tape = {*lost_tapes(request.source), *removed_tapes(request.source)}
-    # In the order in which other shards write: rows, then the tape is sealed, then the attempt is removed.
+    # Listed in the order in which other shards work: rows appear, the tape is sealed, the attempt is removed.
     rows = [Segment.parse(path.name, TABLE) for path in layout.snapshots.glob(f"*/*/*{TABLE}")]
     begun = [
         (segment, attempt.writing_tape(segment))
@@ -213,7 +213,7 @@ def _is_of(request: RebuildRequest, tape: ArchiveFile | None, start: SegmentStar
 
 
 def _attempts(layout: RebuildLayout) -> list[RebuildLayout]:
-    """The layout of each attempt that is at work or was killed, and that of older versions, which had one folder."""
+    """The layout of each attempt that is running or was killed, and that of older versions, which had one folder."""
     folder = layout.unsealed
     if folder.is_symlink() or not folder.is_dir():
         return []
@@ -222,7 +222,7 @@ def _attempts(layout: RebuildLayout) -> list[RebuildLayout]:
 
 
 def _clear_unsealed(layout: RebuildLayout) -> None:
-    """Remove unsealed segments. Files that a user put there stay."""
+    """Remove unsealed segments. Files of a user stay."""
 
     @disk_errors_named(layout.unsealed)
     def clear() -> None:
@@ -235,15 +235,15 @@ def _clear_unsealed(layout: RebuildLayout) -> None:
 
 
 def rebuild_segment(request: RebuildRequest, tape: ArchiveFile) -> RebuildOutcome:
-    """Record one tape once more and seal the segment. Nothing of a damaged tape is sealed.
+    """Record one tape again and seal the segment. Nothing is sealed if the tape is damaged.
 
-    Raises FolderNotShared on a machine that has not the same folders.
+    Raises FolderNotShared on a machine that does not have the same folders.
     """
     request.source.check_seen(tape)
-    if not request.layout.lock.exists():  # the run has locked it, on the machine that it began on
+    if not request.layout.lock.exists():  # the run has locked it, on the machine where it began
         raise FolderNotShared(socket.gethostname(), str(request.out))
     if request.layout.tape(tape.segment).exists():
-        # Another attempt at it was faster.
+        # Another attempt was faster.
         return RebuildOutcome(tape.segment.name)
     layout = RebuildLayout(request.out, f"{_ATTEMPT_NAME}{secrets.token_hex(8)}")
     damage = None

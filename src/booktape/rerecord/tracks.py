@@ -1,9 +1,8 @@
-"""What is to be merged: the sealed tapes of every recorder, in order, and what they say of themselves.
+"""Finds what is to be merged: the sealed tapes of every recorder, in order, with their settings and clocks.
 
-A *track* is what one process recorded, from its start to its end: all segments with one tag. An archive holds
-a track for each time a recorder was started on it, and for each of its workers. Which archive a track lies in
-does not matter, so neither does the order in which archives are named, and a segment that lies in two of them is
-one segment.
+A *track* is everything that one process recorded, from its start to its end: all segments with one tag. An archive has
+a track for each start of a recorder, and for each of its workers. It does not matter in which archive a track is, nor
+in which order archives are named, and a segment that is in two archives counts once.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class TrackTape:
-    """One tape of a track. `is_continued`: the next one continues it without a hole."""
+    """One tape of a track. `is_continued`: the next tape continues it without a hole."""
 
     archive: ArchiveFiles
     file: ArchiveFile
@@ -78,7 +77,7 @@ class Inputs:
 
 @dataclass(slots=True)
 class _Surveyed:
-    """One tape that can be read."""
+    """A tape that can be read, with what it says about itself."""
 
     archive: ArchiveFiles
     file: ArchiveFile
@@ -121,7 +120,7 @@ def _removed(archive: ArchiveFiles, surveyed: Iterable[Segment]) -> str:
 def _survey(
     archives: Sequence[ArchiveFiles], advance: Advance
 ) -> tuple[dict[Segment, _Surveyed], list[str]]:
-    """The tapes that can be read, and a sentence for each other one."""
+    """The tapes that can be read, and a sentence for each that cannot be read or is lost."""
     found: dict[Segment, _Surveyed] = {}
     damaged: list[str] = []
     for archive in archives:
@@ -177,8 +176,8 @@ def _check_equal(surveyed: Iterable[_Surveyed], every: int | None) -> None:
 def _common_start(surveyed: Iterable[_Surveyed], every: int | None) -> SegmentStart:
     """The start record of a recorder that had all of these connections.
 
-    Where they differ in how old evidence may be (`--pulse`, `--audit`), what the most generous one called known stays
-    known. The other settings only decided what was requested, which is over.
+    If they differ in how old evidence may be (`--pulse`, `--audit`), the most generous setting holds: a book that its
+    recorder called known stays known. The other settings only decided what was requested, which is over.
     """
     found = list(surveyed)
     starts = [one.start for one in found]

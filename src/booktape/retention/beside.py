@@ -1,7 +1,7 @@
-"""A recorder beside which old segments are removed, and which never waits for that.
+"""Removes old segments beside a recorder, which never waits for it.
 
-To verify a segment takes a core for seconds or minutes. So each pass runs in a process of its own, at the lowest
-priority. When the recorder stops, a pass that is at work is ended at once: the next one completes what it began.
+Verifying a segment occupies a core for seconds or minutes. So each pass runs in a separate process, at the lowest
+priority. When the recorder stops, a running pass is ended at once; the next one completes what it began.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout, Segment
 
 LOOK_S: Final = 15.0
-"""How often newly sealed segments are looked for: a pass follows them."""
+"""How often newly sealed segments are looked for. A pass is made when there are any."""
 
 PASS_S: Final = 3_600.0
-"""A pass is made at least this often, since segments also come of age while none is sealed."""
+"""A pass is made at least this often, because segments also reach their limit while none is sealed."""
 
 RETRY_S: Final = 60.0
-"""So soon another pass is made where time may cure what blocked it: an upload, a disk error. To verify a segment once more
-takes minutes of a core, so one that is not verified waits for PASS_S."""
+"""The time until the next pass after a cause that may end by itself: an upload, a disk error. Verifying a segment again
+takes minutes of a core, so a segment that is not verified waits for PASS_S."""
 
 LOG_AGAIN_S: Final = 86_400.0
-"""What blocks passes is logged when it changes, and this often."""
+"""The reasons why segments stay are logged when they change, and this often."""
 
 LEAST_PRIORITY: Final = 19
 
@@ -47,7 +47,7 @@ log = structlog.get_logger()
 
 
 class PruningRecorder:
-    """Runs a recorder, and removes old segments beside it; it is run, stopped and shown like a recorder."""
+    """Runs a recorder and removes old segments beside it. It is run, stopped and shown like a recorder."""
 
     def __init__(self, recorder: RecorderLike, root: Path, rules: Rules) -> None:
         self._recorder = recorder
@@ -67,7 +67,7 @@ class PruningRecorder:
         self._recorder.flush()
 
     def status(self, shown: int = SHOWN) -> RecorderStatus | None:
-        """The recorder's status, and what keeps old segments from being removed."""
+        """The recorder's status, with the reasons why old segments stay."""
         now = self._recorder.status(shown)
         return now and replace(now, retention=self._retention)
 
@@ -76,7 +76,7 @@ class PruningRecorder:
         return await self._recorder.view(symbol, reach_bps)
 
     async def run(self) -> None:
-        """Record until stopped. A pass that is at work then is ended."""
+        """Record until stopped. A pass that is running then is ended."""
         pruning = asyncio.create_task(self._prune_often())
         pruning.add_done_callback(self._on_end_of_pruning)
         try:
@@ -87,7 +87,7 @@ class PruningRecorder:
             await asyncio.wait({pruning})
 
     async def _prune_often(self) -> None:
-        """After each segment that was sealed, and each PASS_S."""
+        """Make a pass after each segment that was sealed, and after PASS_S."""
         seen: list[Segment] = []
         due_s = 0.0
         now_s = asyncio.get_running_loop().time
@@ -119,7 +119,7 @@ class PruningRecorder:
         self._set_blocked({kind: _first_of(stay) for kind, stay in kinds.items() if stay})
 
     def _set_blocked(self, blocked: Mapping[Blocked, str]) -> None:
-        """Show what blocked the last pass, and log what is new of it."""
+        """Show what blocked the last pass, and log what is new about it."""
         before = self._retention
         if before.blocked and not blocked:
             log.info("old segments are removed again")
@@ -132,12 +132,12 @@ class PruningRecorder:
                 log.error("old segments stay", reason=kind.value, why=why)
 
     def _on_end_of_pruning(self, pruning: asyncio.Task[None]) -> None:
-        """A bug ends the passes: recording goes on, and the operator sees it."""
+        """A bug ends the passes. Recording continues, and the operator sees the bug."""
         if not pruning.cancelled() and (error := pruning.exception()):
             self._set_blocked({Blocked.FAILED: f"no pass is made any more: {error!r}"})
 
     def _prune_in_a_process(self) -> PruneOutcome:
-        """One pass. Raises BrokenProcessPool when it was ended because the recorder stops."""
+        """Make one pass. Raises BrokenProcessPool when it was ended because the recorder stops."""
         self._pass_ends.clear()
         with process_pool(1) as pool:
             found = pool.submit(prune_at_leisure, self._layout.root.absolute(), self._rules)
@@ -151,12 +151,12 @@ class PruningRecorder:
 
 
 def prune_at_leisure(root: Path, rules: Rules) -> PruneOutcome:
-    """`prune`, in a process that gets what time the others leave."""
+    """`prune`, in a process that gets the time that others leave."""
     os.nice(LEAST_PRIORITY)
     return prune(root, rules)
 
 
 def _first_of(stay: Mapping[str, str]) -> str:
-    """The first segment that stays, with its reason; how many others there are."""
+    """The first segment that stays, with the reason, and the number of others."""
     name, why = next(iter(stay.items()))
     return f"{name}: {why}" + (f"; {len(stay) - 1} more" if len(stay) > 1 else "")

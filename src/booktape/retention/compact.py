@@ -1,17 +1,17 @@
 """Copies an archive into one that has a file for each day, instead of one for each segment. Tapes are not copied.
 
-A row is compressed only against earlier rows of its file, so a symbol with few rows in each segment takes several times
+A row is compressed only against earlier rows of its file. So a symbol with few rows in each segment takes several times
 the bytes that it needs, and a reader opens a file for each hour. The copy has the same rows, gaps, checks, notes and
 trades.
 
-**Verified first.** Each segment of a day is verified from its tape, as before a tape is removed; where that was removed
-already, each file must be what its manifest says. What is written is read again, and its values are compared with those of
-the sources. Then a receipt says so, as of segments whose tape was removed (store/removals.py): so `verify`, `info` and the
-readers treat the copy as what it is, rows that had been verified.
+**Verified first.** Each segment of a day is verified from its tape, as before the removal of a tape. If the tape has
+been removed, each file must be what its manifest says. Each written file is read back, and its values are compared with
+those of the sources. Then the day gets a receipt like that of a segment whose tape was removed (store/removals.py). So
+`verify`, `info` and the readers treat the rows of the copy as rows that had been verified.
 
-**Each file is whole; the day counts once its receipt is there.** A day is written once it is over, under `compacting/`, and
-its files are published one by one. The receipt comes last. A day without one is written again: until then, after a kill,
-other tools see a part of it.
+**Each file is whole; a day counts once its receipt is there.** A day is written once it is over, under `compacting/`, and
+its files are published one by one. The receipt is written last. A day without a receipt is written again. Until that
+happens, after a kill, other tools see a part of the day.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ from booktape.verify.stored_files import FolderFiles
 
 @dataclass(frozen=True, slots=True)
 class CompactLayout(Layout):
-    """The layout of the copy. What is not published yet is in another folder than a recorder's."""
+    """The layout of the copy. Files that are not published yet are in another folder than a recorder's."""
 
     @property
     def unsealed(self) -> Path:
@@ -71,10 +71,11 @@ class CompactLayout(Layout):
 
 @dataclass
 class CompactOutcome:
-    """The days that were written, by the name of their first segment; those that were there; and what was left out.
+    """The result of a run. Days have the names of their first segments.
 
-    `young` has those that are not over yet. `left_out` has the reason for each day that was not copied, and for each other
-    file or folder of the source that a reader may take for a part of it.
+    `days` were written now, `there` counts those that had been copied before, and `young` are not over yet. `left_out`
+    has the reason for each day that was not copied, or not completely, and for each other file, folder or link of the
+    source that a reader may take for a part of the archive.
     """
 
     days: list[str] = field(default_factory=list)
@@ -88,7 +89,7 @@ def compact(
 ) -> CompactOutcome:
     """Copy each day that is over and not in `out` yet. `done` is called with the name of each.
 
-    A day is that of one recording: a restart begins another one. May run beside a recorder of `source`. Raises
+    A day belongs to one recording: a restart begins another day. May run beside a recorder of `source`. Raises
     UsageError if `out` holds a recording or is `source`, DirectoryInUse, WriteFailed, OSError, and Damaged for what cannot
     be read.
     """
@@ -109,13 +110,13 @@ class _LeftOut(Exception):
 
 
 def _check(why: str) -> None:
-    """Raises _LeftOut, unless there is no reason."""
+    """Raises _LeftOut if there is a reason."""
     if why:
         raise _LeftOut(why)
 
 
 def _check_has_tape(one: StoredSegment) -> None:
-    """Raises _LeftOut for a segment whose tape is lost: it is gone, and no receipt says that it may be."""
+    """Raises _LeftOut if the tape of a segment is lost: it is gone, and no receipt says that it may be."""
     if not one.has_tape and not one.is_verified:
         raise _LeftOut(
             f"{one.segment.name} has no tape, and no receipt says that it had been verified"
@@ -125,7 +126,7 @@ def _check_has_tape(one: StoredSegment) -> None:
 def _check_order(day: Day) -> None:
     """Raises _LeftOut unless each segment continues the one before it.
 
-    Known weakness: where our clock was set back over midnight, that is so although no segment is missing.
+    Known weakness: if our clock was set back across midnight, they do not, although no segment is missing.
     """
     for before, one in pairwise(day):
         if before.segment not in one.continues:
@@ -133,7 +134,7 @@ def _check_order(day: Day) -> None:
                 _check_has_tape(each)
             raise _LeftOut(
                 f"{one.segment.name} does not continue {before.segment.name}: a segment between them is missing, "
-                "or is named after the day before or after, since the clock was set back over midnight"
+                "or has the name of another day because the clock was set back across midnight"
             )
 
 
@@ -186,7 +187,7 @@ class _Compaction:
         return outcome
 
     def _name_strays(self) -> dict[str, str]:
-        """The reason for everything in the source that is in no day, and that some reader may show rows of."""
+        """The reason for each entry of the source that is in no day and from which some reader may show rows."""
         why = {finding.file: f"It {finding.what}" for finding in self._found.kept}
         if more := self._found.count.total() - len(self._found.kept):
             why[f"{more:,} more"] = "`booktape verify` names them"
@@ -197,14 +198,14 @@ class _Compaction:
         return why
 
     def _still_there(self, segment: Segment) -> list[str]:
-        """The files of a segment that were listed; none if all of it was removed since, by a prune say."""
+        """The files of a segment that were listed and are still there. A prune may have removed them since."""
         files = self._files.get(segment) or SegmentFiles(segment)
         return [name for name in files.sealed if (self._source.root / name).exists()]
 
     # ── proof: all of it raises _LeftOut ────────────────────────────────────────────────────
 
     def _check_nothing_came(self, day: Day) -> None:
-        """Of a day that was copied: each of its files must be in a manifest. One that came since is not in the copy."""
+        """Check that each file of a copied day is in a manifest. A file that was added since is not in the copy."""
         for one in day:
             try:
                 sealed = manifest_of(self._source, one.segment).files
@@ -217,19 +218,20 @@ class _Compaction:
                 _check("" if name in sealed else f"{name} is not among the files that were sealed")
 
     def _prove(self, day: Day) -> list[Proved]:
-        """What is proved of each segment of a day."""
+        """Prove each segment of a day. Returns what is proved of each."""
         return [self._prove_segment(one) for one in day]
 
     def _prove_what_continues(self, day: Day, receipt: Removal) -> None:
-        """Of a day that was copied when nothing continued it: prove that a restart since then begins as it ended.
+        """For a day that was copied before a restart continued it: prove that the restart begins as the day ended.
 
-        Then the receipt says so. Without that, rows of the restart would be unproven in the copy, and the day would stay
-        there for ever.
+        Then the receipt says so. Otherwise the rows of the restart would be unproven in the copy, and the day could never
+        be removed from it.
         """
         last = day[-1]
         if last.continued_by and not receipt.continued_by:
-            # The receipt says what was unproven at its end, not at its beginning. That will do: what is unproven at an
-            # end is what was so at the beginning and rests on it, and to take that part of it twice changes nothing.
+            # The receipt says what was unproven at the end, not at the beginning. That is enough: the books unproven at
+            # the end are those that were unproven at the beginning and still rest on it, and selecting them twice
+            # changes nothing.
             self._proof.note_beginning(last.segment, frozenset(receipt.unproven))
             self._prove_segment(last)
             names = tuple(one.name for one in last.continued_by)
@@ -246,7 +248,7 @@ class _Compaction:
                 raise _LeftOut(f"{later.name}, which continues {one.segment.name}, is missing")
             continues = self._stored[later].continues
             for other in continues:
-                # One that was removed, rows and tape, is not stored any more.
+                # A segment of which everything was removed is not in `_stored`.
                 if other != one.segment and other in self._stored and self._stored[other].has_tape:
                     _check(self._proof.verify(other))
             _check(self._proof.compare_beginning(later, continues))
@@ -317,7 +319,7 @@ class _Compaction:
 
 @dataclass(frozen=True, slots=True)
 class _DayFile:
-    """One file of a day: its name before it is whole, and after; how it is written; what reads the rows of all segments."""
+    """One file of a day: its name before and after it is whole, how it is written, and what reads the rows of all segments."""
 
     unsealed: Path
     final: Path
@@ -333,7 +335,7 @@ class _DayFile:
 
 
 def _stored_rows(root: Path, segments: Sequence[Segment], symbol: str) -> Iterator[pa.RecordBatch]:
-    """Each in the newest format of tables. Raises Damaged for a file that cannot be read."""
+    """The rows of these segments in the newest format. Raises Damaged for a file that cannot be read."""
     for segment in segments:
         archive = ArchiveFiles(str(root), LocalFileSystem(), segment)
         yield from batches(archive, RowQuery(symbol), SNAPSHOTS.names)
@@ -364,7 +366,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _regrouped(found: Iterable[pa.RecordBatch], most: int) -> Iterator[list[pa.RecordBatch]]:
-    """The same rows, in groups of at most `most` rows, and of about GROUP_BYTES."""
+    """The same rows, in groups of at most `most` rows and about GROUP_BYTES."""
     group: list[pa.RecordBatch] = []
     for batch in found:
         size = max(1, batch.nbytes // max(1, batch.num_rows))
@@ -384,7 +386,7 @@ def _regrouped(found: Iterable[pa.RecordBatch], most: int) -> Iterator[list[pa.R
 
 
 def _copy(day_file: _DayFile) -> tuple[FileSeal, Contents]:
-    """Write a file, then compare it with its sources, both read again. Raises WriteFailed."""
+    """Write a file, then read it and its sources again and compare them. Raises WriteFailed if they differ."""
     file, rows = None, 0
     first_id: int | None = None
     last_id: int | None = None
@@ -423,7 +425,7 @@ def _are_equal(wanted: Iterator[pa.RecordBatch], found: Iterator[pa.RecordBatch]
 
 
 def _unproven_at_beginning(copied: Iterable[Removal]) -> dict[Segment, frozenset[str]]:
-    """The symbols whose books are unproven where a segment begins that continues a day of the copy."""
+    """For each segment that continues a day of the copy: the symbols whose books are unproven at its beginning."""
     found: dict[Segment, frozenset[str]] = {}
     for receipt in copied:
         for name in receipt.continued_by:

@@ -12,9 +12,9 @@ from booktape.store.layout import Segment
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What is kept: what is younger than `age_s`, and the newest `size_bytes`. None: no limit.
+    """How much is kept: segments younger than `age_s`, and the newest ones up to `size_bytes`. None means no limit.
 
-    With both, either is reason enough to go.
+    With both, a segment that exceeds either limit need not be kept.
     """
 
     age_s: float | None = None
@@ -28,7 +28,7 @@ class Limit:
     def exceeded(
         self, segments: Sequence[StoredSegment], sizes: Sequence[int], now_us: int
     ) -> set[Segment]:
-        """Those of the segments, oldest first and of these sizes in bytes, that need not be kept."""
+        """The segments that need not be kept. They are given oldest first, with their sizes in bytes."""
         found: set[Segment] = set()
         if self.age_s is not None:
             before_us = now_us - round(self.age_s * 1e6)

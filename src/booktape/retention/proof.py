@@ -1,12 +1,12 @@
-"""Whether a segment is verified: the condition on which it may be removed.
+"""Whether a segment is verified, which is the condition for removing it.
 
 A segment is verified when `verify` has read it without a finding: each file is as it was sealed, and everything stored
-follows from its tape. Each segment that continues it must begin in the state in which it ended, since that can be
-compared only as long as its tape is there.
+follows from its tape. Each segment that continues it must begin in the state in which it ended, because that can be
+compared only while its tape is there.
 
-One thing is not asked for: that its own beginning is proved by a segment before it. Rows that rest on an unproven
-beginning stay so however long they are kept. The receipt counts them, and says which books were still unproven at the
-end; so `verify` goes on to say what it would have said.
+Its own beginning need not be proved by the previous segment. Rows that rest on an unproven beginning remain unproven
+however long they are kept. The receipt counts them, and says which books were still unproven at the end, so `verify`
+says the same after the removal as before.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from booktape.verify.segment import SegmentResult, no_step, read_beginning, veri
 
 @dataclass(frozen=True)
 class Proved:
-    """What was proved of a segment: `unproven` symbols at its end, and `unproven_rows` by symbol (normally none)."""
+    """What was proved of a segment: the symbols `unproven` at its end, and `unproven_rows` by symbol (normally none)."""
 
     unproven: frozenset[str]
     unproven_rows: dict[str, int]
 
 
 class Proof:
-    """`verify` each segment after those that it continues; then `compare_beginning` of each that continues it.
+    """Call `verify` for each segment after those that it continues, then `compare_beginning` for each that continues it.
 
-    `unproven` has, for each segment that is proved to continue one, the symbols whose books were unproven where it
-    begins. It starts with those of the receipts.
+    `unproven` has the symbols whose books were unproven at the beginning of a segment, for each segment whose beginning
+    is known from a receipt. Each comparison adds the next segment.
     """
 
     def __init__(self, layout: Layout, unproven: Mapping[Segment, frozenset[str]]) -> None:
@@ -48,7 +48,7 @@ class Proof:
         self._results: dict[Segment, SegmentResult] = {}
 
     def verify(self, segment: Segment) -> str:
-        """Why the segment, with all of its symbols, is not verified; empty when it is."""
+        """Verify a segment with all of its symbols. Returns why it is not verified, or an empty text."""
         if why := irregular_file(self._layout, segment):
             return why
         files = files_of(self._layout, segment)
@@ -59,11 +59,11 @@ class Proof:
         return ""
 
     def can_compare(self, segment: Segment, continues: Iterable[Segment]) -> bool:
-        """Whether all segments that it continues are verified, or its beginning is compared already."""
+        """Whether all segments that it continues are verified, or its beginning has been compared."""
         return segment in self._unproven or self._results.keys() >= {*continues}
 
     def compare_beginning(self, segment: Segment, continues: Iterable[Segment]) -> str:
-        """Why a segment does not begin as all that it continues ended; empty when it does. They `can_compare`."""
+        """Why a segment does not begin as those that it continues ended; empty when it does. Ask `can_compare` first."""
         if segment in self._unproven:
             return ""
         results = [self._results[one] for one in continues]
@@ -90,11 +90,11 @@ class Proof:
         return Proved(self._at_end(result), rows)
 
     def note_beginning(self, segment: Segment, unproven: frozenset[str]) -> None:
-        """Where this segment begins, the books of these symbols were unproven, and no others."""
+        """Note that the books of exactly these symbols were unproven at the beginning of a segment."""
         self._unproven[segment] = unproven
 
     def forget(self, segment: Segment) -> None:
-        """Drop the result of a segment: none that continues it is left to be compared."""
+        """Drop the result of a segment, once all segments that continue it are compared."""
         self._results.pop(segment, None)
 
     def _at_beginning(self, result: SegmentResult) -> frozenset[str]:
@@ -107,7 +107,7 @@ class Proof:
 def verified_receipt(
     layout: Layout, segment: Segment, continued_by: Iterable[Segment], proved: Proved
 ) -> Removal:
-    """The receipt of a tape that goes, or is not copied: what it proved, of what its manifest names now."""
+    """The receipt of a tape that is to be removed, or is not copied: what it proved of the files in the manifest."""
     return Removal(
         segment.name,
         "tape",

@@ -1,18 +1,19 @@
-"""One pass over an archive: what is past its limit, verified, and not needed any more goes.
+"""One pass over an archive: removes segments that are past their limit, verified, and no longer needed.
 
-**In the order of recording.** What is kept of the tapes, and what is kept of everything, reaches back without a hole. So
-a segment that must stay keeps all those that continue it.
+**In the order of recording.** The kept tapes reach back without a hole, and so do the kept segments. So if a segment has
+to stay, all segments that continue it stay too.
 
-**What never goes:**
+**Never removed:**
 
-- what is not verified (retention/proof.py says what that means);
-- what has changed since it was verified, or is no regular file;
+- a segment that is not verified (retention/proof.py says what that means);
+- a segment that has changed since it was verified, or has anything but a regular file in the place of a file;
 - a segment that no other one continues: the next start continues from it;
-- what is not sealed;
-- what is not in every bucket that segments of this archive are shipped to.
+- a segment that is not sealed;
+- a segment that is not in every bucket to which segments of this archive are shipped.
 
-**Kill it anywhere.** The receipt is durable before the first file goes, and the manifest, which names the files, goes
-last. So the next pass completes what this one began, and `verify` and the readers know what was meant.
+**It may be killed at any moment.** The receipt is durable before the first file is removed, and the manifest, which
+names the files, is removed last. So the next pass completes what this one began, and `verify` and the readers can tell
+that the removal was intended.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ from booktape.store.removals import Removal, remove_segment, remove_tape
 
 LAST: Final = "the next start continues from it"
 AFTER_ONE_THAT_STAYS: Final = "a segment before it stays"
-WAITS: Final = "what continues it continues younger segments, too"
+WAITS: Final = "the segment that continues it also continues younger ones"
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How long everything is kept, and how long tapes are.
+    """How much is kept of everything, and of the tapes.
 
-    `buckets`: addresses of buckets that segments must be in, beside those that the archive's own receipts name.
+    `buckets` are addresses of buckets in which segments must be, besides those named by the archive's own receipts.
     """
 
     everything: Limit = KEEP_ALL
@@ -64,9 +65,10 @@ class Rules:
 
 @dataclass
 class PruneOutcome:
-    """What one pass did. `stays`: what is past its limit and stays, with the reason.
+    """What one pass did. `stays` has each segment that is past its limit and stays, with the reason.
 
-    Among them `unverified` and `unshipped`, which should have gone; others wait in turn, or are needed.
+    `unverified` and `unshipped` are those among them that should have been removed. The others wait for a segment before
+    them, or are needed.
     """
 
     tapes: list[str] = field(default_factory=list)
@@ -78,7 +80,7 @@ class PruneOutcome:
 
 
 def prune(root: Path, rules: Rules, now_us: int | None = None) -> PruneOutcome:
-    """Remove what need not be kept. May run beside a recorder.
+    """Remove the segments and tapes that need not be kept. May run beside a recorder.
 
     Raises NotRecorded, UsageError while another process does the same, WriteFailed, OSError, and Damaged for a
     receipt or a manifest that cannot be read.
@@ -97,7 +99,7 @@ def prune(root: Path, rules: Rules, now_us: int | None = None) -> PruneOutcome:
 
 
 class _Pass:
-    """A pass: first the tapes that are due, then what is left of the segments that are."""
+    """One pass: removes the tapes that are due, then the rest of the segments that are due."""
 
     def __init__(self, layout: Layout, rules: Rules, now_us: int) -> None:
         self._layout = layout
@@ -121,17 +123,17 @@ class _Pass:
         return self._done
 
     def _complete(self, one: StoredSegment) -> None:
-        """Complete a removal that was interrupted."""
+        """Complete an interrupted removal."""
         if one.removal is None:
             return
         if one.removal.removed == "all":
             self._remove_all(one.segment, one.removal)
         elif one.has_tape and not changed_since(self._layout, one.segment, one.removal):
             self._remove_tape(one.segment, one.removal)
-        # Anything else of that name is not the tape that was verified: it stays, and is named once the tape is due.
+        # Anything else with the tape's name is not what was verified. It stays, and is named once the tape is due.
 
     def _due(self, stored: Sequence[StoredSegment]) -> tuple[set[Segment], set[Segment]]:
-        """The segments whose tape need not be kept, and those of which nothing need be kept."""
+        """The segments whose tape need not be kept, and the segments of which nothing need be kept."""
         tapes = [one for one in stored if one.has_tape]
         limit, sizes = self._rules.tapes, [0] * len(tapes)
         if limit.size_bytes is not None:
@@ -145,7 +147,7 @@ class _Pass:
         return tapes_due, limit.exceeded(stored, sizes, self._now_us)
 
     def _remove_tapes(self, stored: Sequence[StoredSegment], due: set[Segment]) -> None:
-        """Verify each segment whose tape is due, and remove the tape once what continues it was compared with its end."""
+        """Verify each segment whose tape is due. Remove the tape once the segments that continue it were compared with its end."""
         continues = {one.segment: one.continues for one in stored}
         known = {one.segment: one.unproven for one in stored if one.unproven is not None}
         proof = Proof(self._layout, known)
@@ -167,7 +169,7 @@ class _Pass:
                 self._note_unverified(one.segment, why)
                 continue
             verified.append(one)
-            # A segment may continue several, of two workers say: it is compared once all of those are verified.
+            # A segment may continue several, for example of two workers. It is compared once all of them are verified.
             for each in list(verified):
                 if all(proof.can_compare(later, continues[later]) for later in each.continued_by):
                     verified.remove(each)
@@ -184,13 +186,13 @@ class _Pass:
         proof: Proof,
     ) -> str:
         """Remove the tape of a verified segment. Returns why it stays, or an empty text."""
-        # All of them: what one proves may be needed of another segment, too.
+        # Compare all of them even if one fails: the result may be needed for another segment, too.
         whys = [proof.compare_beginning(each, continues[each]) for each in one.continued_by]
         if why := next(filter(None, whys), ""):
             return why
         proved = proof.of(one.segment)
         receipt = verified_receipt(self._layout, one.segment, one.continued_by, proved)
-        # Verification took a while.
+        # Minutes may have passed since the files were read.
         if why := changed_since(self._layout, one.segment, receipt):
             return why
         self._remove_tape(one.segment, receipt)
@@ -216,7 +218,7 @@ class _Pass:
         self._done.tapes.append(segment.name)
 
     def _remove_segments(self, stored: Sequence[StoredSegment], due: set[Segment]) -> None:
-        """Remove what is left of segments whose tape is gone, as long as none before it stays."""
+        """Remove the rest of segments whose tape is gone, unless a segment before them stays."""
         there = {one.segment for one in stored}
         for one in stored:
             if one.segment not in due or one.has_tape:
@@ -230,7 +232,7 @@ class _Pass:
                 there.remove(one.segment)
 
     def _remove_all(self, segment: Segment, receipt: Removal) -> bool:
-        """Remove what is left of a segment, if it is what the receipt was written for. Returns whether it was."""
+        """Remove the rest of a segment if it is still what the receipt was written for. Returns whether it was."""
         if why := changed_since(self._layout, segment, receipt):
             self._note_unverified(segment, why)
             return False

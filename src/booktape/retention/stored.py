@@ -1,4 +1,4 @@
-"""The segments of an archive, in the order of recording, with what retention has to know of them."""
+"""The segments of an archive, in the order of recording, with what retention has to know about them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from booktape.verify.files import SegmentFiles
 
 @dataclass(frozen=True)
 class StoredSegment:
-    """One segment of which there is at least a manifest or a tape.
+    """One segment that has at least a manifest or a tape.
 
-    `ended_us`: when the segment that continues it began, by our clock; its own start where none does.
+    `ended_us` is when the segment that continues it began, by our clock, or its own start if no segment continues it.
     `continues` are the segments before it, `continued_by` those after it. `removal` is its receipt.
-    `unproven`: the symbols whose books were unproven where it begins, by the receipts of the segments before it.
+    `unproven` are the symbols whose books were unproven at its beginning, by the receipts of the segments before it.
     """
 
     segment: Segment
@@ -40,7 +40,7 @@ class StoredSegment:
 
     @property
     def is_verified(self) -> bool:
-        """Whether it was verified, and a receipt says so: then its tape may be gone."""
+        """Whether a receipt says that it was verified: then its tape may be gone."""
         return self.removal is not None and bool(self.removal.verified_by)
 
 

@@ -45,7 +45,7 @@ class Reopened(PositionedReader):
         self._path = path
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """`size` bytes, fewer at the end of the file only; without a size: all."""
+        """Read `size` bytes, or fewer at the end of the file; everything without a size."""
         with open_file(self._path) as file:
             file.seek(self._at)
             found = file.read(size)
@@ -69,7 +69,7 @@ class StoredRow(NamedTuple):
 def checked_batches(
     path: Path, wanted: Callable[[pq.FileMetaData], pa.Schema], rows: int
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a file, a number at a time, if it has the columns that are wanted. Raises Damaged, OSError."""
+    """The rows of a file, `rows` at a time. Raises Damaged, also if it has other columns than wanted, and OSError."""
     with parquet_errors(), open_parquet(pa.PythonFile(Reopened(path), mode="r")) as file:
         check_schema(file, wanted(file.metadata))
         yield from file.iter_batches(rows, use_threads=False)
@@ -78,7 +78,7 @@ def checked_batches(
 def read_rows(path: Path) -> Iterator[StoredRow]:
     """All rows of a file, in order. Raises Damaged, OSError.
 
-    Memory: one row group, decoded as far as pyarrow does it; at most some 100 MB.
+    Memory: one row group as pyarrow decodes it, at most about 100 MB.
     """
     number = 0
     for batch in checked_batches(path, snapshots_schema, _BATCH_ROWS):
@@ -113,9 +113,9 @@ def _lists(column: pa.Array[Any]) -> list[Floats]:
 
 
 class FileComparison(Generic[Row]):
-    """The rows of one symbol's file, in order. `table` is what they are counted as.
+    """The rows of one symbol's file, in order. `table` is the name under which they are counted.
 
-    One that cannot be read is reported once, and counts as the file's end.
+    A row that cannot be read is reported once, and counts as the end of the file.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class FileComparison(Generic[Row]):
 
     @property
     def counts(self) -> Counts:
-        """Those of the symbol."""
+        """The counts of the symbol."""
         return self._found.counts_of(self._symbol)
 
     def read(self) -> Row | None:
@@ -143,14 +143,14 @@ class FileComparison(Generic[Row]):
             return None
 
     def missing(self, what: str, row: int | None = None, **where: str) -> None:
-        """A row that follows from the tape is not stored. Where the file is damaged, that is reported already."""
+        """Count a row that follows from the tape and is not stored. In a damaged file it is not reported again."""
         if self.is_damaged:
             self.counts.different[self._table] += 1
         else:
             self.different(what, row, **where)
 
     def different(self, what: str, row: int | None = None, **where: str | int | None) -> None:
-        """A row is not as it follows from the tape."""
+        """Count and report a row that is not as it follows from the tape."""
         self.counts.different[self._table] += 1
         self._found.different(self._file, what, symbol=self._symbol, row=row, **where)
 
@@ -163,7 +163,7 @@ class RowComparison(FileComparison[StoredRow]):
         self._next = self.read()
 
     def expect(self, sync: ModelSync, stamp_ns: int) -> None:
-        """A row of this book follows from the tape."""
+        """Compare the next stored row with this book, of which a row follows from the tape."""
         place = sync.epoch, sync.updates
         while self._next and self._next.place < place:
             self.different("this row does not follow from the tape", self._next.number)
@@ -175,7 +175,7 @@ class RowComparison(FileComparison[StoredRow]):
             self.missing(f"the row of epoch {place[0]} after {place[1]} updates is missing")
 
     def finish(self, *, complete: bool) -> None:
-        """No further row follows from the tape. If the tape is incomplete, further stored rows are unverifiable."""
+        """End the comparison. Further stored rows are differences, or unverifiable if the tape is incomplete."""
         while self._next:
             if complete:
                 self.different("this row does not follow from the tape", self._next.number)

@@ -1,6 +1,6 @@
 """Compares the small tables (`gaps`, `checks`, `notes`) with the rows that follow from the tape.
 
-The rows of both sides are brought into one plain form, so that two rows are equal or not.
+Both sides are converted to the same plain form, in which two rows are either equal or not.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _SHOWN_MAX = 1_000
 
 @dataclass
 class TableComparison:
-    """One of these tables in one segment. `expected`: each row, and whether it rests on a checkpoint."""
+    """One of these tables in one segment. `expected` has each row, and whether it rests on a checkpoint."""
 
     name: str
     schema: pa.Schema
     expected: list[tuple[Row, bool]] = field(default_factory=list)
 
     def expect(self, row: Row, *, inherited: bool = False) -> None:
-        """This row is the next one that follows from the tape. Raises DamagedTape for more rows than a table may have."""
+        """Add the next row that follows from the tape. Raises DamagedTape for more rows than a table may have."""
         if len(self.expected) >= rows_max(self.schema):
             raise DamagedTape(f"more rows of {self.name} follow from it than a table can have")
         self.expected.append((row, inherited))
@@ -54,7 +54,7 @@ class TableComparison:
         *,
         complete: bool,
     ) -> None:
-        """Compare row by row. Beyond the end of an incomplete tape stored rows are unverifiable."""
+        """Compare row by row. Stored rows beyond the end of an incomplete tape are unverifiable."""
         try:
             stored = [row for row in _read(path, self.schema) if is_wanted(self._symbol(row))]
         except (OSError, Damaged) as error:
@@ -67,7 +67,7 @@ class TableComparison:
             for row in extra.elements():
                 found.counts_of(self._symbol(row)).unverifiable += 1
             extra.clear()
-        # Each missing row with an extra one, as long as there are both.
+        # Pair each missing row with an extra one while there are both.
         places = _first_places(expected), _first_places(stored)
         for due, held in zip_longest(missing.elements(), extra.elements()):
             at = places[0][due] if held is None else places[1][held]
@@ -104,7 +104,7 @@ class TableComparison:
 
 
 def _first_places(rows: Sequence[Row]) -> dict[Row, int]:
-    """The number of each row, where equal ones have that of the first."""
+    """The number of each row; equal rows have the number of the first one."""
     return {row: number for number, row in reversed(list(enumerate(rows)))}
 
 
@@ -163,7 +163,7 @@ def _mismatch(wrong: Mismatch) -> Row:
 
 
 def _detail(text: object) -> object:
-    """The levels that differ, as values: the way they are written does not count."""
+    """The levels that differ, as values, however they are written."""
     levels = parse_any(text.encode()) if isinstance(text, str) and text.startswith("[") else None
     try:
         return tuple(map(_level, levels)) if isinstance(levels, list) else text

@@ -24,14 +24,14 @@ def read_trades(path: Path) -> Iterator[Row]:
 
 
 class TradeComparison(FileComparison[Row]):
-    """The trades of one symbol's file. Both sides have them in the order in which they arrived."""
+    """Compares the trades of one symbol's file. Both sides have them in the order of arrival."""
 
     def __init__(self, file: str, path: Path, symbol: str, found: Findings) -> None:
         super().__init__("trades", file, symbol, read_trades(path), found)
         self._number = count()
 
     def expect(self, trade: Trade, stamp_ns: int, *, filled: bool) -> None:
-        """This trade is the next one that follows from the tape."""
+        """Compare the next stored trade with this one, which follows from the tape."""
         number, stored = next(self._number), self.read()
         wanted = expected_row(trade, stamp_ns, filled=filled)
         if stored is None:
@@ -46,7 +46,7 @@ class TradeComparison(FileComparison[Row]):
             self.counts.equal["trades"] += 1
 
     def finish(self, *, complete: bool) -> None:
-        """No further trade follows from the tape. If the tape is incomplete, further rows are unverifiable."""
+        """End the comparison. Further rows are differences, or unverifiable if the tape is incomplete."""
         while self.read() is not None:
             if complete:
                 self.different("this trade does not follow from the tape", next(self._number))

@@ -1,12 +1,12 @@
-"""Checks that each segment begins in the state in which the one before it ended.
+"""Checks that each segment begins in the state in which the previous one ended.
 
-A segment is verified on the assumption that its first checkpoints are right. Here the assumption is proved
-from the end of the segment before, whose own beginning was proved in the same way. So in the end everything
-rests on the first segment, which begins with nothing. Where the segment before is missing or damaged, rows
+A segment is verified on the assumption that its first checkpoints are right. Here that assumption is proved
+from the end of the previous segment, whose own beginning was proved in the same way. So in the end everything
+rests on the first segment, which begins with nothing. If the previous segment is missing or damaged, rows
 that follow from those checkpoints are unproven.
 
-A segment before that was removed on purpose had been compared with this one first: its receipt says so. Where it was
-removed unverified, since it is in a bucket, the rows that follow from those checkpoints are unproven here.
+If the previous segment was removed on purpose, it had been compared with this one first, and its receipt says so. If it
+was removed unverified because it is in a bucket, rows that follow from those checkpoints are unproven here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _YEAR_10000_US: Final = 253_402_300_800_000_000
 class Continuity:
     """`add` the result of every chosen segment, in any order, then `finish`. All findings go to `found`.
 
-    Segments before the chosen ones are not verified, and the beginning of the chosen ones is taken as right:
+    Segments before the chosen ones are not verified, and the beginning of the chosen ones is assumed to be right.
     `given` is the first such segment.
     """
 
@@ -42,7 +42,7 @@ class Continuity:
         self._chosen = frozenset(self._due)
         self._early: dict[Segment, SegmentResult] = {}
         self._removed = frozenset(segment.name for segment in order.removed)
-        # By the name of a segment that was proved to begin as those before it ended: what was unproven there.
+        # For each segment whose beginning is proved by a receipt, by its name: the symbols that were unproven there.
         self._proofs: dict[str, list[frozenset[str]]] = {}
         for receipt in order.removed.values():
             for name in receipt.continued_by:
@@ -54,7 +54,7 @@ class Continuity:
         self._epochs: dict[str, int] = {}
 
     def add(self, result: SegmentResult) -> None:
-        """A segment was verified by itself. It is linked after those before it, and then forgotten."""
+        """Add a segment that was verified by itself. It is linked once all before it are, and then forgotten."""
         self._early[result.segment] = result
         while self._due and self._due[0] in self._early:
             due = self._early.pop(self._due.popleft())
@@ -84,7 +84,7 @@ class Continuity:
                 self._linked[one.segment] = SegmentResult(one.segment, Findings())
 
     def finish(self) -> None:
-        """All are linked. One that was `rotated` must have a successor."""
+        """Report what is left once all segments are linked: each one that ended by rotation must be continued."""
         for last in self._rotated:
             if all(one.tag != last.tag for one in self._going_on):
                 self._found.different(last.name, "the segment after this one is missing")
@@ -93,18 +93,18 @@ class Continuity:
     # ── whether a beginning is proved ───────────────────────────────────────────────────────────
 
     def _trusted_in(self, result: SegmentResult, before: Sequence[SegmentResult]) -> frozenset[str]:
-        """The symbols whose beginning here is not proved by a segment before."""
+        """The symbols whose beginning in this segment is not proved by a previous one."""
         segment, begins = result.segment, frozenset(result.begin.books)
         if any(one not in self._chosen for one in self._lineage.before[segment]):
             self.given = self.given or segment.name
             return frozenset()
         missing = self._lineage.missing[segment]
-        # Not by the names that its tape continues: older tapes have none.
+        # Receipts, not the names that the tape continues: older tapes have no names.
         proofs = self._proofs.get(segment.name)
         if proofs:
             return begins & frozenset().union(*proofs)
         lost = [name for name in missing if name not in self._removed]
-        # If none of the symbols was recorded before, the archive just begins here.
+        # If none of the symbols was recorded before, the archive begins here.
         if lost and not begins.isdisjoint(self._epochs):
             what = f"goes on from {lost[0]}: a segment between them is missing"
             self._found.different(segment.name, what)
@@ -118,17 +118,17 @@ class Continuity:
     # ── names, epochs, trust ────────────────────────────────────────────────────────────────
 
     def _check_name(self, result: SegmentResult, before: Sequence[SegmentResult]) -> None:
-        """A segment is named by its start, or by the microsecond after the one before it."""
+        """Check that a segment is named after its start, or after the microsecond that follows the previous one."""
         start_ns = (result.start or {}).get("received_ns")
         begins_us = start_ns // 1_000 if isinstance(start_ns, int) else 0
         named_us = result.segment.start_us
-        # Older recorders named a segment after the one before it even if the clock was behind. No name is used twice.
+        # Older recorders named a segment by the previous one even if the clock was behind. No name is used twice.
         earlier = [one.segment.start_us + 1 for one in before]
         other = Segment(named_us - 1, result.segment.tag)
         taken = other in self._lineage.beginnings or other.name in self._removed
         late = named_us > begins_us and (taken or named_us == max(earlier, default=0))
         if named_us != begins_us and not late:
-            # A forged time may be one that no segment can be named after.
+            # No segment can be named after some forged times.
             has_name = 0 <= begins_us < _YEAR_10000_US
             wanted = Segment(begins_us, result.segment.tag).name if has_name else f"{begins_us} us"
             named = result.segment.name
@@ -137,7 +137,7 @@ class Continuity:
             )
 
     def _check_epochs(self, result: SegmentResult) -> None:
-        """The epochs of recorded symbols never decrease. Symbols that are only carried over may be recorded elsewhere."""
+        """Check that epochs of recorded symbols never decrease. Symbols only carried over may be recorded elsewhere."""
         started = (result.start or {}).get("symbols")
         recorded = {*(result.end.symbols if result.end else ()), *_texts(started)}
         for symbol in sorted(recorded & (result.end or result.begin).books.keys()):

@@ -11,15 +11,15 @@ from booktape.verify.model.checkpoint import CheckpointTexts, cold
 from booktape.verify.segment import SegmentResult
 
 _BEFORE_IT_WAS_THERE: Final = MappingProxyType({"trades": False})
-"""What a field of the first line means where it is missing: older versions did not write it."""
+"""The meaning of a missing field of the first line, which older versions did not write."""
 
 
 def begins_as_ended(
     before: Sequence[SegmentResult], result: SegmentResult, found: Findings
 ) -> bool:
-    """Whether a segment begins in the state in which those before it ended. Each difference is reported.
+    """Whether a segment begins in the state in which the segments `before` it ended. Each difference is reported.
 
-    `before` are all segments that it continues, each with an end.
+    `before` has all segments that it continues; the end of each is known.
     """
     tag, same = result.segment.tag, before[0].segment.tag == result.segment.tag
     for one in before:
@@ -67,9 +67,9 @@ def _differs(
 
 
 def _compare_starts(before: SegmentResult, result: SegmentResult, found: Findings) -> None:
-    """One recording continues: it must have the same settings and the same connections.
+    """Compare the settings and the connections of two segments of one recording, which must be the same.
 
-    Symbols that were listed meanwhile are recorded, too.
+    Symbols that were listed in the meantime are recorded too.
     """
     name = result.segment.name
     wanted_start = dict(before.start or {})
@@ -90,7 +90,7 @@ def _compare_starts(before: SegmentResult, result: SegmentResult, found: Finding
 
 
 def _furthest(ends: Iterable[Mapping[str, CheckpointTexts]]) -> dict[str, CheckpointTexts]:
-    """The last state of each symbol. Where several segments have one, the furthest counts."""
+    """The last state of each symbol. If several segments have one, the furthest counts."""
     found: dict[str, CheckpointTexts] = {}
     for books in ends:
         for symbol, texts in books.items():
@@ -100,7 +100,7 @@ def _furthest(ends: Iterable[Mapping[str, CheckpointTexts]]) -> dict[str, Checkp
 
 
 def _began_ns(result: SegmentResult) -> int | None:
-    """When a recording began; None on tapes that do not name the segments that they continue."""
+    """When a recording began. None for tapes that do not name the segments that they continue."""
     start = result.start or {}
     began = start.get("received_ns")
     return began if isinstance(began, int) and start.get("continues") is not None else None

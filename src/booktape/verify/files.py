@@ -51,7 +51,7 @@ _MAGIC: Final = b"PAR1"
 class SegmentFiles:
     """The files of one segment, by what they hold. Paths are relative to the archive.
 
-    `removed` is the receipt, if its tape was removed on purpose.
+    `removed` is the receipt if its tape was removed on purpose.
     """
 
     segment: Segment
@@ -63,7 +63,7 @@ class SegmentFiles:
     removed: Removed | None = None
 
     def put(self, file: PurePosixPath) -> None:
-        """One more file of the segment."""
+        """Add a file of the segment."""
         room, folder, *_ = file.parts
         if room == "tape":
             self.tape = str(file)
@@ -81,12 +81,12 @@ class SegmentFiles:
 
     @property
     def all(self) -> list[str]:
-        """Its manifest included."""
+        """All files, including the manifest."""
         return [*self.sealed, *([self.manifest] if self.manifest else [])]
 
     @property
     def sealed(self) -> list[str]:
-        """All but the manifest itself."""
+        """All files but the manifest itself."""
         tape = [self.tape] if self.tape else []
         return sorted([*tape, *self.rows.values(), *self.trades.values(), *self.tables.values()])
 
@@ -94,8 +94,8 @@ class SegmentFiles:
 def find_segments(stored: StoredFiles, found: Findings) -> list[SegmentFiles]:
     """Every segment of which there is any file, oldest first.
 
-    Anything else is reported: each link, each file that is not regular, each name that is not exactly one
-    that a recorder writes. Other tools would read rows from some of them.
+    Anything else is reported: each link, each file that is not regular, and each name that is not exactly one
+    that a recorder gives. Other tools would read rows from some of them.
     """
     segments: dict[Segment, SegmentFiles] = {}
     for folder in FOLDERS:
@@ -117,7 +117,7 @@ def _files_below(
     *,
     litter: bool = False,
 ) -> Iterator[str]:
-    """The regular files that are not litter. Anything else is reported. `rules`: for the names of folders, by depth."""
+    """The regular files that are not litter. Anything else is reported. `rules` check the names of folders, by depth."""
     for entry in readable_entries(stored, folder, found):
         path = f"{folder}/{entry.name}"
         is_litter = litter or _is_litter(entry.name)
@@ -158,17 +158,17 @@ def find_unsealed(stored: StoredFiles, found: Findings) -> list[Segment]:
 
 
 def _is_litter(name: str) -> bool:
-    """Names that operating systems and file servers leave in any folder, and no recorder gives.
+    """Whether operating systems or file servers leave files of this name in any folder. No recorder gives such names.
 
-    Those that begin with a dot are macOS's `.DS_Store` and `._…`, NFS's `.nfs…` and others.
+    Names that begin with a dot are macOS's `.DS_Store` and `._…`, NFS's `.nfs…` and others.
     """
     return name.startswith(".") or name in _LITTER
 
 
 def _is_read_by_any(stored: StoredFiles, path: str) -> bool:
-    """Whether some reader would read rows from a file, although its name is that of litter.
+    """Whether some reader would read rows from a file despite its name.
 
-    DuckDB and polars go by the ending, pandas by the first bytes.
+    DuckDB and polars decide by the ending, pandas by the first bytes.
     """
     if path.lower().endswith(_ENDINGS):
         return True
@@ -181,7 +181,7 @@ def _is_read_by_any(stored: StoredFiles, path: str) -> bool:
 
 
 def _segment_of(file: PurePosixPath) -> Segment | None:
-    """The segment of a path, if that is exactly the path of a file of the segment."""
+    """The segment of a file, if its path is exactly the one that a recorder gives."""
     room, *folders = file.parts[:-1]
     segment = Segment.parse(file.name, _SUFFIXES.get(room, TABLE))
     if segment is None:
@@ -194,10 +194,10 @@ def _segment_of(file: PurePosixPath) -> Segment | None:
 
 
 def check_seals(root: Path, files: SegmentFiles, found: Findings) -> None:
-    """Each file must be in the manifest, with its size and its SHA-256, and each file of the manifest must be there.
+    """Check that each file is in the manifest, with its size and its SHA-256, and that each file of the manifest is there.
 
-    With a receipt the manifest must be the one that was verified. Its tape need not be there then, nor any other file
-    while the removal of all of them is not complete.
+    With a receipt, the manifest must be the one that was verified. The tape need not be there then, nor any other file
+    while a removal of everything is incomplete.
     """
     where = Layout(root).manifest(files.segment).relative_to(root).as_posix()
     seals = _read_manifest(root, files, where, found)
@@ -243,7 +243,7 @@ def _read_manifest(
 
 
 def _check_is_that_of(removed: Removed, root: Path, where: str, found: Findings) -> None:
-    """The manifest must be the one of the receipt: all that is left of the proof is in it."""
+    """Check that the manifest is the one of the receipt: nothing else is left of the proof."""
     _, digest = measure(root / where)
     if digest != removed.manifest_sha256:
         what = "is not the manifest that was there when the tape was removed"
@@ -253,7 +253,7 @@ def _check_is_that_of(removed: Removed, root: Path, where: str, found: Findings)
 def _of_its_segment(
     seals: dict[str, Any], segment: Segment, where: str, found: Findings
 ) -> dict[str, Any]:
-    """The seals of files that can be this segment's. A manifest must not make us open any other file."""
+    """The seals of files that can belong to this segment. A manifest must not make us open any other file."""
     kept = {}
     for file, seal in seals.items():
         path = PurePosixPath(file)

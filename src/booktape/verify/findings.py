@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 def damage(error: Exception) -> str:
-    """The text of a finding about a file that cannot be read. Raises TooFewDescriptors: that is no file's fault."""
+    """The text of a finding about a file that cannot be read. Raises TooFewDescriptors, which is no fault of the file."""
     refuse_used_up(error)
     return f"cannot be read: {error}"
 
@@ -49,9 +49,9 @@ class Finding:
 class Counts:
     """The rows of one symbol (None: of no symbol) that were compared, by table and outcome.
 
-    `inherited` rows are equal if the checkpoint at the beginning of the tape is right. `capped` rows are equal,
-    and have a size that the exchange caps: this size or more. `verified_before` rows were verified before their tape
-    was removed.
+    `inherited` rows are equal if the checkpoint at the beginning of the tape is right. `capped` rows are equal and
+    have a size at which the exchange caps: it means this size or more. `verified_before` rows were verified before
+    their tape was removed.
     """
 
     segments: int = 0
@@ -70,7 +70,7 @@ class Counts:
 
 
 class Findings:
-    """All findings of one segment, or of the archive. Each is counted, the first ones are kept."""
+    """All findings of one segment, or of the archive. Each is counted, and the first ones are kept."""
 
     def __init__(self) -> None:
         self.kept: list[Finding] = []
@@ -84,7 +84,7 @@ class Findings:
             self.kept.append(finding)
 
     def different(self, file: str, what: str, **where: str | int | None) -> None:
-        """One more difference."""
+        """Add a difference."""
         self.add(Finding(Kind.DIFFERENT, file, what, **where))  # type: ignore[arg-type]
 
     def counts_of(self, symbol: str | None) -> Counts:

@@ -1,8 +1,8 @@
-"""What each segment showed when it was verified, kept in a folder: a later run does not read it again.
+"""Keeps the result of each segment in a folder, so that a later run need not verify the segment again.
 
-A result is a file of JSON with the name of its segment. It counts for the same version of booktape, the same symbols,
-and files of the same names, sizes and times of change. Known weakness: a file that was changed without either is
-noticed only by a run without kept results.
+A result is a JSON file with the name of its segment. It holds for the same version of booktape, the same symbols, and
+files of the same names, sizes and times of change. Known weakness: a change that alters neither the size nor the time of
+a file is noticed only by a run without kept results.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class KeptResults:
         self._seen: dict[str, object] = {}
 
     def load(self, files: SegmentFiles) -> SegmentResult | None:
-        """What this segment showed. None if it has to be verified; `store` then expects its files as they are now."""
+        """The result of a segment. None if it has to be verified; `store` then expects its files as they are now."""
         name = files.segment.name
         self._seen[name] = self._key(files)
         try:
@@ -60,7 +60,7 @@ class KeptResults:
         return None
 
     def store(self, files: SegmentFiles, result: SegmentResult) -> None:
-        """Keep a result, which replaces an older one. Raises WriteFailed."""
+        """Keep a result, replacing an older one. Raises WriteFailed."""
         name = files.segment.name
         text = json.dumps({"of": self._seen[name], "result": _written(result)}, default=_exact)
         path = self._path(name)
@@ -74,7 +74,7 @@ class KeptResults:
         return self._folder / f"{name}.json"
 
     def _key(self, files: SegmentFiles) -> object:
-        """What a result depends on."""
+        """Everything that a result depends on."""
         manifest = [files.manifest] if files.manifest else []
         removal = Layout(Path()).removal(files.segment).as_posix()
         names = [*files.sealed, *manifest, *([removal] if files.removed else [])]

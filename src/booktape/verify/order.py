@@ -31,9 +31,9 @@ class Scope:
 class SegmentOrder:
     """The segments of an archive; `chosen` are those to verify, each after those that it continues.
 
-    `removed` are the receipts of what was removed on purpose, also of segments of which nothing is left. A segment of
-    a bucket without a manifest is not among the segments, but `on_the_way`: its manifest is put last. `unsealed` are
-    those that are not sealed yet.
+    `removed` are the receipts of what was removed on purpose, also of segments of which nothing is left. In a bucket, a
+    segment without a manifest is not in `segments` but in `on_the_way`, because its manifest is put last. `unsealed` has
+    the segments that are not sealed yet.
     """
 
     def __init__(self, stored: StoredFiles, scope: Scope, found: Findings) -> None:
@@ -44,7 +44,7 @@ class SegmentOrder:
             segment = files.segment
             files.removed = self.removed.get(segment)
             if files.removed and files.removed.is_whole:
-                continue  # what a process that was killed has left to the next one
+                continue  # the next prune completes its removal
             if stored.is_bucket and files.manifest is None:
                 self.on_the_way.append(segment)
             else:
@@ -72,7 +72,7 @@ class SegmentOrder:
             raise DamagedTape(f"it cannot be read: {error}") from error
 
     def _beginning(self, files: SegmentFiles) -> Beginning:
-        """Its beginning, from the first line of its tape; `unknown` where that cannot be read."""
+        """The beginning of a segment, from the first line of its tape; `unknown` if that cannot be read."""
         try:
             for start in self._lines(files.tape) if files.tape else ():
                 names = start.fields.get("continues")
@@ -87,7 +87,7 @@ class SegmentOrder:
         return Beginning.unknown(files.segment)
 
     def _ended_before(self, segment: Segment, from_us: int | None) -> bool:
-        """Whether it ended before `from_us`. If no other segment shows that, its tape is read to its end."""
+        """Whether a segment ended before `from_us`. If no other segment shows that, its tape is read to the end."""
         tape = self.segments[segment].tape
         if from_us is None or tape is None or self.lineage.end_us(segment) is not None:
             return False
@@ -102,7 +102,7 @@ class SegmentOrder:
         return stamp_ns // 1_000 < from_us
 
     def _carried_over(self, segment: Segment) -> frozenset[str]:
-        """The symbols that have a checkpoint at the beginning of its tape."""
+        """The symbols that have a checkpoint at the beginning of a segment's tape."""
         symbols: set[str] = set()
         tape = self.segments[segment].tape
         try:

@@ -1,6 +1,6 @@
-"""What was removed from an archive on purpose, by its receipts (store/removals.py writes them).
+"""Reads the receipts of what was removed from an archive on purpose (store/removals.py writes them).
 
-A receipt protects against accidents, as manifests do, and not against a forger.
+A receipt protects against accidents, as a manifest does, and not against a forger.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from booktape.verify.stored_files import EntryType, StoredFiles, read_object, re
 
 _FORMATS: Final = (1,)
 _BYTES_MAX: Final = 1 << 20
-"""No more of a receipt is read: that of a segment with 1,400 symbols has 50 kB."""
+"""The longest receipt that is read. The receipt of a segment with 1,400 symbols has 50 kB."""
 
 _FIELDS: Final = (
     *("segment", "removed", "format", "verified_by", "manifest_sha256"),
@@ -27,7 +27,7 @@ _FIELDS: Final = (
 
 @dataclass(frozen=True)
 class Removed:
-    """What a receipt says of one segment. `is_verified`: it had been verified before anything of it went."""
+    """What a receipt says about one segment. `is_verified`: it had been verified before anything was removed."""
 
     is_whole: bool
     is_verified: bool
@@ -38,7 +38,7 @@ class Removed:
 
 
 def read_removed(stored: StoredFiles, found: Findings) -> dict[Segment, Removed]:
-    """Every receipt. One that cannot be read is a difference."""
+    """Every receipt. A receipt that cannot be read is a difference."""
     receipts = []
     for day in readable_entries(stored, "removed", found):
         if day.type is EntryType.FOLDER and day.name.startswith("date="):

@@ -21,11 +21,11 @@ SHOWN_MAX: Final = 10
 
 _TEXT_MAX: Final = 60
 _LABELS: Final = {kind: kind.value for kind in Kind} | {Kind.TRUST: "unproven"}
-"""A person reads another word than `--json` has for what rests on a checkpoint."""
+"""The kinds as a person reads them: `--json` has another word for rows that rest on a checkpoint."""
 
 
 def render(report: Report) -> Group:
-    """For a person; fits on 80 columns."""
+    """The report for a person. It fits on 80 columns."""
     parts: list[RenderableType] = [_symbols(report)]
     for kind in Kind:
         kept = [finding for finding in report.found.kept if finding.kind == kind]
@@ -39,7 +39,7 @@ def render(report: Report) -> Group:
 
 
 def render_shard(report: Report, shard: str) -> Group:
-    """For a person who runs one shard of several: no verdict, since no segment was compared with the one before it."""
+    """The report for a person who runs one shard of several. It has no verdict, because no two segments were compared."""
     findings = [_finding(finding) for finding in report.found.kept[:SHOWN_MAX]]
     number = report.found.count.total()
     sentence = (
@@ -56,7 +56,7 @@ def _by_symbol(report: Report) -> list[tuple[str, Counts]]:
 
 def _symbols(report: Report) -> Table:
     """Equal rows of each table; then rows of all tables that are not clean."""
-    # One blank between two columns: with trades there are nine, and all of them have to fit.
+    # One blank between columns: with trades there are nine, and all of them have to fit.
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("symbol", no_wrap=True)
     has_trades = any(counts.equal["trades"] for _, counts in _by_symbol(report))

@@ -1,7 +1,7 @@
 """Verifies an archive: each segment by itself, wherever there is a worker, then one after another.
 
-What a segment showed is small and does not depend on any other segment. So it can be kept (`KeptResults`), and a run
-that was killed, or several runs that share the segments, are put together by a last one.
+The result of a segment is small and does not depend on any other segment. So it can be kept (`KeptResults`), and a last
+run can combine the results of a run that was killed, or of several runs that share the segments.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from booktape.verify.stored_files import StoredFiles, readable_entries
 class Report:
     """The segments that were verified, and the findings. `name` is the archive's folder or address.
 
-    `removed_tapes` are those among them whose tape was removed on purpose, after they had been verified; `removed` are
-    the segments of which all was removed on purpose. `on_the_way` are segments in a bucket without a manifest.
+    `removed_tapes` are the segments among them whose tape was removed on purpose after they had been verified, and
+    `removed` are those of which everything was removed. `on_the_way` are segments in a bucket without a manifest.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Report:
 
 
 Progress = Callable[[int], AbstractContextManager[Step]]
-"""From the bytes of tape to read, what to call with each further part of them."""
+"""Called with the bytes of tape to read. Its block gets a function to call with each further part of them."""
 
 
 def verify(
@@ -65,8 +65,8 @@ def verify(
 ) -> Report:
     """Verify an archive. Raises UsageError where there is none, or nothing of the scope.
 
-    Results in `kept` are used again, and further ones are added. The segments of a shard are verified each by itself:
-    whether each begins as the one before it ended is left to a run over all of them. Raises WorkerFailed,
+    Results in `kept` are used again, and new ones are added. Each segment of a shard is verified by itself; only a run
+    over all segments compares the beginning of each with the end of the previous one. Raises WorkerFailed,
     FolderNotShared, BucketError.
     """
     found = Findings()
@@ -126,13 +126,13 @@ def verify_where_it_is(
     symbols: frozenset[str] | None,
     step: Step = no_step,
 ) -> SegmentResult:
-    """Verify one segment. Of a bucket its files are fetched, and removed afterwards.
+    """Verify one segment. Files of a bucket are fetched first, and removed afterwards.
 
     Raises FolderNotShared on a machine that has none of its files, BucketError, WriteFailed.
     """
     with stored.at_hand(files.all) as root:
         result = verify_segment(root, files, symbols, step)
-    # What could not be opened is named by where it really is.
+    # Errors name the file where it really is, not the fetched copy.
     result.found.kept = [
         replace(one, what=one.what.replace(str(root), stored.name)) for one in result.found.kept
     ]
@@ -148,7 +148,7 @@ def _check_scope(stored: StoredFiles, scope: Scope, order: SegmentOrder) -> None
         raise UsageError(f"{stored.name} holds no segment between --from and --to.")
     there = {entry.name for entry in readable_entries(stored, "snapshots", Findings())}
     for symbol in sorted(scope.symbols or ()):
-        # A symbol whose book was never known has no rows, and was most likely named by mistake.
+        # A symbol whose book was never known has no rows. It was most likely named by mistake.
         if symbol_folder(symbol) not in there:
             raise UsageError(f"{stored.name} holds no snapshots of {symbol}.")
 

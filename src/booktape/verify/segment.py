@@ -1,6 +1,6 @@
 """Verifies one segment by itself: its files, and everything that follows from its tape.
 
-Its first checkpoints are assumed to be right; `continuity` checks them against the segment before.
+Its first checkpoints are assumed to be right; `continuity` compares them with the previous segment.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def no_step(_bytes: int) -> None:
 
 @dataclass
 class SegmentResult:
-    """The result. `epochs` are those of the stored rows, where there is no tape."""
+    """The result for one segment. `epochs` are the last ones of the stored rows if there is no tape."""
 
     segment: Segment
     found: Findings
@@ -65,7 +65,7 @@ class SegmentResult:
 
 
 class SegmentComparison:
-    """Compares everything that follows from a tape with the stored data, at once or at the tape's end."""
+    """Compares what follows from a tape with the stored data, either immediately or at the end of the tape."""
 
     def __init__(
         self, root: Path, files: SegmentFiles, found: Findings, wanted: frozenset[str] | None
@@ -88,21 +88,21 @@ class SegmentComparison:
         self._tables = {name: TableComparison(name, schema) for name, schema in schemas.items()}
 
     def row(self, sync: ModelSync, stamp_ns: int) -> None:
-        """A full book."""
+        """Compare a row: a full book."""
         if rows := self._rows.get(sync.symbol):
             rows.expect(sync, stamp_ns)
         else:
             self._count_missing(sync.symbol, "rows", "snapshots")
 
     def trade(self, trade: Trade, stamp_ns: int, *, filled: bool) -> None:
-        """A trade."""
+        """Compare a trade."""
         if trades := self._trades.get(trade.symbol):
             trades.expect(trade, stamp_ns, filled=filled)
         else:
             self._count_missing(trade.symbol, "trades", "trades")
 
     def _count_missing(self, symbol: str, what: str, room: str) -> None:
-        """A row whose file is missing; the file is reported once."""
+        """Count a row whose file is missing. The file is reported once."""
         if not self._is_wanted(symbol):
             return
         counts = self._found.counts_of(symbol)
@@ -112,27 +112,27 @@ class SegmentComparison:
         counts.different[what] += 1
 
     def trade_gap(self, symbol: str, missing: Missing, stamp_ns: int, reason: str) -> None:
-        """Trades that are missing for good."""
+        """Expect a row for trades that are missing for good."""
         row = trade_gap_row(symbol, missing, stamp_ns, reason)
         self._tables["trade_gaps"].expect(row, inherited=missing.inherited)
 
     def gap(
         self, symbol: str, gap: OpenGap, end_ns: int | None = None, next_id: int | None = None
     ) -> None:
-        """A gap that ended, or that is open when the recording ends."""
+        """Expect a row for a gap that ended, or that is open when the recording ends."""
         row = gap_row(symbol, gap, end_ns, next_id)
         self._tables["gaps"].expect(row, inherited=gap.inherited)
 
     def check(self, check: ModelCheck) -> None:
-        """A comparison with a witness."""
+        """Expect a row for a comparison with a witness."""
         self._tables["checks"].expect(check_row(check))
 
     def note(self, note: NoteOnTape) -> None:
-        """Something that happened and is no gap."""
+        """Expect a row for an occurrence that is not a gap."""
         self._tables["notes"].expect(note_row(note))
 
     def finish(self, *, complete: bool, has_trades: bool) -> None:
-        """The tape is over. Further stored rows are differences, or unverifiable if it is incomplete."""
+        """End all comparisons at the end of the tape. Further stored rows are differences, or unverifiable if it is incomplete."""
         for rows in self._rows.values():
             rows.finish(complete=complete)
         for trades in self._trades.values():
@@ -178,7 +178,7 @@ def verify_segment(
 
 
 def read_beginning(root: Path, files: SegmentFiles) -> SegmentResult:
-    """How a segment begins: its result without an end. Raises DamagedTape."""
+    """The beginning of a segment, as a result without an end. Raises DamagedTape."""
     result = SegmentResult(files.segment, Findings())
     if files.tape is None:
         raise DamagedTape(f"{files.segment.name} has no tape")
@@ -193,7 +193,7 @@ def read_beginning(root: Path, files: SegmentFiles) -> SegmentResult:
 
 
 def _read(root: Path, tape: str, replay: SegmentReplay, found: Findings, step: Step) -> bool:
-    """Whether the tape could be read to its end."""
+    """Read a tape. Returns whether it could be read to its end."""
     number = known = 0
     try:
         for number, at, line in lines(root / tape):
@@ -212,7 +212,7 @@ def _read(root: Path, tape: str, replay: SegmentReplay, found: Findings, step: S
 
 
 def _compare_last_checkpoints(tape: str, replay: SegmentReplay, found: Findings) -> None:
-    """At the end of a recording its tape has a checkpoint of each symbol, for the next recording."""
+    """Compare the checkpoints at the end of a recording, which its tape has for the next recording."""
     if replay.reason == "rotated":
         return
     for symbol in sorted(replay.end.books.keys() | replay.last_checkpoints.keys()):
@@ -233,10 +233,9 @@ def _compare_last_checkpoints(tape: str, replay: SegmentReplay, found: Findings)
 def _count_without_tape(
     root: Path, files: SegmentFiles, wanted: frozenset[str] | None, result: SegmentResult
 ) -> None:
-    """Without a tape: count the rows, and note their last epoch.
+    """Count the rows of a segment without a tape, and note their last epoch.
 
-    A receipt says that they had been verified when the tape was removed; that they are as they were then is shown by
-    the manifest.
+    With a receipt they had been verified when the tape was removed, and the manifest shows that they are as they were.
     """
     found = result.found
     for symbol, file in files.rows.items():

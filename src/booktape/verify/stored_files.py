@@ -34,14 +34,14 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 FOLDERS: Final = ("tape", "snapshots", "trades", "manifests", *SMALL_TABLES)
-"""All in which a segment has files."""
+"""All folders in which a segment has files."""
 
 LISTED: Final = tuple(dict.fromkeys(("manifests", *FOLDERS, "unsealed", "removed")))
-"""Manifests first: a segment whose manifest is there is in the bucket as a whole, so what is listed later has all of it."""
+"""Manifests come first: if its manifest is listed, a segment is complete in the bucket, so later listings have all of it."""
 
 
 class EntryType(Enum):
-    """What an entry of a folder is."""
+    """The type of an entry of a folder."""
 
     FILE = 1
     FOLDER = 2
@@ -86,7 +86,7 @@ class FolderFiles:
         return (self._root / file).stat().st_size
 
     def stamp(self, file: str) -> list[int | None] | None:
-        """What changes when the file does: its size and its time of change. None if it cannot be told."""
+        """Values that change when the file does: its size and its time of change. None if they are unknown."""
         try:
             found = os.lstat(self._root / file)
         except OSError:
@@ -94,12 +94,12 @@ class FolderFiles:
         return [found.st_size, found.st_mtime_ns]
 
     def of(self, _files: Iterable[str]) -> FolderFiles:
-        """For a worker, which may have another current folder."""
+        """The same files for a worker, which may have another current folder."""
         return FolderFiles(self._root.absolute())
 
     @contextmanager
     def at_hand(self, files: Iterable[str]) -> Iterator[Path]:
-        """The folder. Raises FolderNotShared on a machine that has none of these files."""
+        """The folder itself. Raises FolderNotShared on a machine that has none of these files."""
         paths = [self._root / file for file in files]
         if not any(path.exists() for path in paths):
             raise FolderNotShared(socket.gethostname(), str(paths[0]))
@@ -107,7 +107,7 @@ class FolderFiles:
 
     @staticmethod
     def map(function: Callable[[T], U], items: Iterable[T]) -> list[U]:
-        """Call a function that reads a little of a file with each item."""
+        """Call a function with each item. The function reads a little of a file."""
         return [function(item) for item in items]
 
 
@@ -136,7 +136,7 @@ class BucketFiles:
             self._add(name, EntryType.FILE if found else EntryType.FOLDER)
 
     def _add(self, name: str, kind: EntryType) -> None:
-        """Also the folders above it, which no object need stand for."""
+        """Add an entry and the folders above it, which need not be objects."""
         while name:
             folder, _, own = name.rpartition("/")
             entries = self._folders.setdefault(folder, {})
@@ -147,7 +147,7 @@ class BucketFiles:
 
     @classmethod
     def listed(cls, address: str) -> BucketFiles:
-        """Those of an address such as `s3://bucket/prefix`. Raises UsageError, BucketError."""
+        """List the objects below an address such as `s3://bucket/prefix`. Raises UsageError, BucketError."""
         filesystem, root = open_bucket(address)
         objects = {
             name: found
@@ -178,7 +178,7 @@ class BucketFiles:
         return found.bytes if found else 0
 
     def stamp(self, file: str) -> list[int | None] | None:
-        """What changes when the object does. Known weakness: S3 tells times to the second."""
+        """Values that change when the object does. Known weakness: S3 has times to the second."""
         found = self._objects.get(file)
         return [found.bytes, found.changed_ns] if found else None
 
