@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +81,30 @@ def write(
             recording.writer.flush()
         for sealed in sealing:
             sealed.result()
+
+
+def write_set_back(root: Path, recordings: Sequence[tuple[int, int]], *, seal: bool = True) -> None:
+    """Recordings of some seconds each, one after the other: our clock showed `begin` when it began.
+
+    Ids go on: those of the second recording begin at 1,000, those of the third at 2,000. A row after every event.
+    """
+    with open_archive(root) as archive:
+        for number, (begin, seconds) in enumerate(recordings):
+            first = 1_000 * number
+            opened = replace(opening(*SYMBOLS), received_ns=(BEGIN_S + begin) * SECOND)
+            recording = archive.begin(opened, f"run{number}")
+            records: list[TapeRecord] = [connected(BEGIN_S, 1, SYMBOLS)]
+            records += [opening_book(symbol, first) for symbol in SYMBOLS]
+            for second in range(first + 1, first + seconds):
+                at = BEGIN_S + second
+                records += [stream(tick(symbol, second), at, 1) for symbol in SYMBOLS]
+            for record in records:
+                second = max(0, record.received_ns // SECOND - BEGIN_S - first)
+                follow(recording, replace(record, received_ns=(BEGIN_S + begin + second) * SECOND))
+            if seal or number < len(recordings) - 1:
+                finish(recording, STOPPED).result()
+            else:
+                recording.writer.flush()
 
 
 def write_by_workers(root: Path, seconds: int, *, segment_s: int) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -104,13 +106,25 @@ def test_the_mean_is_that_of_every_known_microsecond(
         )
         for a, b in bounds
     ]
-    found = mean_spread(batches, ended, interval, end).to_pydict()
+    found = mean_spread(batches, ended, interval, end_us=end).to_pydict()
     times = [int(time.timestamp() * 1e6 + 0.5) for time in found["time"]]
     wanted = by_hand(rows, ended, interval, end)
     assert times == [number * interval for number in wanted]
     columns = (found["spread"], found["spread_bps"], found["known_s"])
     for row, true in zip(zip(*columns, strict=True), wanted.values(), strict=True):
         assert row == tuple(None if v is None else pytest.approx(v, rel=1e-9) for v in true)
+    cut = data.draw(st.integers(50, 200))
+    whole, first, second = (
+        sums(mean_spread(batches, ended, interval, *limits))
+        for limits in ((None, None), (None, cut), (cut, None))
+    )
+    assert first + second == pytest.approx(whole, rel=1e-9)
+
+
+def sums(table: pa.Table) -> Any:
+    """Known seconds, and the spreads multiplied by theirs."""
+    spread, bps, known = (table[name].to_numpy() for name in SPREAD.names[1:])
+    return np.array([known.sum(), np.nansum(spread * known), np.nansum(bps * known)])
 
 
 def test_a_gap_does_not_count(rec: booktape.Recording) -> None:
@@ -128,6 +142,24 @@ def test_a_gap_does_not_count(rec: booktape.Recording) -> None:
     assert table["spread_bps"].to_pylist() == [
         pytest.approx(1 / 100.5 * 1e4) if seconds else None for seconds in known
     ]
+
+
+@pytest.mark.parametrize("name", ["sealed", "running"])
+def test_a_time_read_in_parts_has_the_same_seconds(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    """Wherever it is cut: at a row, between two, at the edge of a segment, inside a gap, around everything."""
+    rec = booktape.open(request.getfixturevalue(name))
+    whole = sums(rec.spread("BTCUSDT", interval="7s"))
+    cuts = [-5, 0, 0.5, 20, 20.25, 20.75, 40, 45, 50.5, 100, 199.5, 200, 299, 400]
+    parts = [
+        sums(rec.spread("BTCUSDT", moment(start), moment(end), interval="7s"))
+        for start, end in pairwise(cuts)
+    ]
+    assert sum(parts) == pytest.approx(whole)
+    within = rec.spread("BTCUSDT", moment(20.25), moment(20.75), interval="1s").to_pydict()
+    assert within["time"] == [moment(20)]
+    assert (within["spread"], within["known_s"]) == ([1.0], [0.5])
 
 
 def test_of_two_gaps_of_one_epoch_the_first_ends_it() -> None:

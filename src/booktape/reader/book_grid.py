@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from booktape.core.events import Floats
 from booktape.reader.raster import DRAWN_MAX, PriceAxis, check_can_be_drawn, paint, tick_of
 from booktape.reader.recording import RecordingQueries
-from booktape.reader.resample import Ints, ends_of_epochs
+from booktape.reader.resample import Ints
 from booktape.reader.rows import LISTS, flat
 from booktape.reader.time_range import TimeRange
 from booktape.reader.times import moment_us
@@ -33,7 +33,7 @@ class BookGrid:
     def __init__(self, recording: RecordingQueries, shown: TimeRange) -> None:
         self._recording = recording
         self._shown = shown
-        self._ended = ends_of_epochs(recording.snapshots(shown.symbol, end=shown.after).gaps())
+        self._ended = recording.snapshots(shown.symbol, end=shown.after).ends_of_epochs()
         self.step_us = shown.interval // timedelta(microseconds=1)
         self._first = moment_us(shown.start) // self.step_us
         self.begin_us = self._first * self.step_us
@@ -88,7 +88,8 @@ class BookGrid:
         """
         symbol, start, after = self._shown.symbol, self._shown.start, self._shown.after
         names = [*names, "epoch"] if "epoch" not in names else names
-        before = self._recording.snapshots(symbol, end=start, depth=depth).last_row(names)
+        earlier = self._recording.snapshots(symbol, end=start, depth=depth)
+        before = earlier.by_time().last_row(names)
         if before is not None:
             yield self._held(before, 0), before
         rows = self._recording.snapshots(symbol, start, after, depth=depth)

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 from booktape.core.events import BookRow
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
@@ -18,6 +19,9 @@ from booktape.reader.tape_query import unsealed_outputs
 from booktape.reader.times import moment_at, moment_us
 from booktape.reader.wrong_clock import fit_gap, rightly_stamped
 from booktape.store.extents import GroupExtent
+
+SET_BACK_US: Final = 1_000_000
+"""A step of our clock by less is not in `notes`, either."""
 
 DAYS_MAX: Final = 36_525
 """A hundred years: a clock may have been wrong, or a file forged, so that a recording seems to last for thousands."""
@@ -31,7 +35,8 @@ class Coverage:
 
     `epochs` counts from the first row's epoch to the last row's. `bytes` are those of sealed rows.
     `stray_rows` were stamped while our clock was wrong by more than a day: they count in `rows`, and not in
-    `first`, `last` and `lost_s`.
+    `first`, `last` and `lost_s`. `stray_segments` have them. `set_back` has the segments before or in which our clock was
+    set back by SET_BACK_US or more: they begin before the rows recorded before them end.
     """
 
     symbol: str
@@ -43,6 +48,8 @@ class Coverage:
     lost_s: float
     gaps: dict[str, int]
     stray_rows: int = 0
+    stray_segments: tuple[str, ...] = ()
+    set_back: tuple[str, ...] = ()
 
     @property
     def span_s(self) -> float:
@@ -75,10 +82,14 @@ def coverage(archive: ArchiveFiles) -> list[Coverage]:
     """
     tapes = archive.tail()
     files: dict[str, list[ArchiveFile]] = {}
-    groups: dict[str, list[GroupExtent]] = {}
+    groups: dict[str, list[_Stored]] = {}
     for symbol in tracked(archive.symbols(), "reading symbols"):
         files[symbol] = in_order(archive, archive.undamaged(archive.rows(symbol)))
-        groups[symbol] = [group for file in files[symbol] for group in archive.extents(file)]
+        groups[symbol] = [
+            _Stored(file.segment.name, group)
+            for file in files[symbol]
+            for group in archive.extents(file)
+        ]
     for tape in tapes:
         # A file of rows that cannot be read is none: the tape has the same rows.
         sealed = {
@@ -89,7 +100,8 @@ def coverage(archive: ArchiveFiles) -> list[Coverage]:
         for output in unsealed_outputs(archive, tape, None):
             if isinstance(output, BookRow) and output.symbol not in sealed:
                 extent = row_extent(output.received_ns // 1_000, output.epoch, output.update_id)
-                groups.setdefault(output.symbol, []).append(extent)
+                stored = _Stored(tape.segment.name, extent)
+                groups.setdefault(output.symbol, []).append(stored)
     gaps = gaps_by_symbol(gap_table(archive))
     return [
         _coverage(symbol, own, sum(file.bytes for file in files.get(symbol, ())), gaps[symbol])
@@ -98,10 +110,23 @@ def coverage(archive: ArchiveFiles) -> list[Coverage]:
     ]
 
 
-def _coverage(
-    symbol: str, groups: Sequence[GroupExtent], size: int, gaps: Sequence[Gap]
-) -> Coverage:
+class _Stored(NamedTuple):
+    """A row group, or a row of an unsealed tape, and the name of its segment."""
+
+    segment: str
+    extent: GroupExtent
+
+
+def _coverage(symbol: str, stored: Sequence[_Stored], size: int, gaps: Sequence[Gap]) -> Coverage:
+    groups = [one.extent for one in stored]
     right = rightly_stamped(groups)
+    kept = {id(group) for group in right}
+    stray = [one.segment for one in stored if id(one.extent) not in kept]
+    set_back = [
+        later.segment
+        for one, later in pairwise(stored)
+        if one.extent.last_us - later.extent.first_us >= SET_BACK_US
+    ]
     first_us = min(group.first_us for group in right)
     last_us = max(group.last_us for group in right)
     epochs = max(g.last_epoch for g in groups) - min(g.first_epoch for g in groups) + 1
@@ -117,6 +142,8 @@ def _coverage(
         _union_us(lost) / 1e6,
         dict(Counter(gap.reason for gap in gaps)),
         rows - sum(group.rows for group in right),
+        tuple(dict.fromkeys(stray)),
+        tuple(dict.fromkeys(set_back)),
     )
 
 

@@ -144,9 +144,14 @@ def gaps_by_symbol(table: pa.Table) -> Mapping[str, list[Gap]]:
     return found
 
 
+def stamped_gaps(archive: ArchiveFiles, symbol: str, before_us: int | None = None) -> list[Gap]:
+    """One symbol's gaps, by epoch, with the times that were stamped: the start by the clock of its epoch's rows."""
+    gaps = gaps_by_symbol(gap_table(archive, symbol, before_us))[symbol]
+    return sorted(gaps, key=lambda gap: gap.epoch)
+
+
 def gap_list(archive: ArchiveFiles, symbol: str, before_us: int | None = None) -> list[Gap]:
     """One symbol's gaps, by epoch, with times that fit those of its rows."""
-    gaps = gaps_by_symbol(gap_table(archive, symbol, before_us))[symbol]
     files = in_order(archive, archive.rows(symbol))
     right = rightly_stamped([group for file in files for group in archive.extents(file)])
-    return [fit_gap(gap, right) for gap in sorted(gaps, key=lambda gap: gap.epoch)]
+    return [fit_gap(gap, right) for gap in stamped_gaps(archive, symbol, before_us)]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import NamedTuple
 
 from booktape.core.events import BookRow, DepthEvent, GapInterval
@@ -26,7 +27,7 @@ from booktape.core.tape_records import (
 )
 from booktape.errors import BookNotKnown, DamagedTape, MalformedFrame, NotRecorded
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
-from booktape.reader.gaps import gap_list
+from booktape.reader.gaps import gap_list, stamped_gaps
 from booktape.reader.progress import tracked
 from booktape.reader.records import Book, Gap, Step
 from booktape.reader.removed import removal_at, report_removed
@@ -99,27 +100,41 @@ def book_at(archive: ArchiveFiles, symbol: str, time_us: int, depth: int | None)
     Raises BookNotKnown in a gap, and before and after everything recorded.
     """
     moment = moment_at(time_us)
-    for gap in gap_list(archive, symbol, before_us=time_us + 1):
-        if gap.covers(moment):
-            raise BookNotKnown(
-                f"{symbol} at {moment}: the book was not known from {gap.start_time} "
-                f"until {gap.end_time or 'now'} ({gap.reason})."
-            )
     tapes = _Tapes(archive)
-    try:
-        state = _known_at(tapes, symbol, time_us)
-    except DamagedTape as error:
-        raise BookNotKnown(f"{symbol} at {moment}: {error}") from error
+    lost = frozenset(
+        gap.epoch
+        for gap in stamped_gaps(archive, symbol, before_us=time_us + 1)
+        if _is_lost(gap, moment)
+    )
+    state, damage = _known_at(tapes, symbol, time_us, lost)
+    if state and state.knows_at(time_us, lost):
+        return Book.of(state.sync.row(state.sync.known_ns), depth)
+    gaps = gap_list(archive, symbol, before_us=time_us + 1)
+    if gap := next((gap for gap in gaps if gap.covers(moment)), None):
+        why = (
+            f"the book was not known from {gap.start_time} until {gap.end_time or 'now'} "
+            f"({gap.reason})"
+        )
+        raise BookNotKnown(f"{symbol} at {moment}: {why}.")
+    if damage:
+        raise BookNotKnown(f"{symbol} at {moment}: {damage}") from damage
     if state is None and not tapes.reaching(time_us):
         why = "no tape has this time"
     elif state is None or not state.sync.epoch:
         why = "the book was not known yet"
-    elif not state.knows_at(time_us):
+    else:
         last = moment_at(max(state.sync.known_ns, state.reached_ns) // 1_000)
         why = f"the recording ends at {last}"
-    else:
-        return Book.of(state.sync.row(state.sync.known_ns), depth)
     raise BookNotKnown(f"{symbol} at {moment}: {why}.{removal_at(archive, time_us)}")
+
+
+def _is_lost(gap: Gap, moment: datetime) -> bool:
+    """Whether the book of the gap's epoch was lost at this time, by the clock that stamped its rows.
+
+    A gap that ends where it begins was closed after the clock had been set back: it says nothing of its end.
+    """
+    closed_later = gap.end_time is not None and gap.end_time <= gap.start_time
+    return gap.covers(moment) or (closed_later and gap.start_time < moment)
 
 
 class _StateAt(NamedTuple):
@@ -132,19 +147,23 @@ class _StateAt(NamedTuple):
     reached_ns: int
     past: bool
 
-    def knows_at(self, time_us: int) -> bool:
-        """Whether the book was known at this time."""
-        return self.sync.state is State.LIVE and self.reached_ns // 1_000 >= time_us
+    def knows_at(self, time_us: int, lost: frozenset[int]) -> bool:
+        """Whether the book was known at this time. `lost` are the epochs whose book a gap says was lost then."""
+        live = self.sync.state is State.LIVE and self.sync.epoch not in lost
+        return live and self.reached_ns // 1_000 >= time_us
 
 
-def _known_at(tapes: _Tapes, symbol: str, time_us: int) -> _StateAt | None:
+def _known_at(
+    tapes: _Tapes, symbol: str, time_us: int, lost: frozenset[int]
+) -> tuple[_StateAt | None, DamagedTape | None]:
     """A symbol's state after every record until this time, from a tape on which the book was known then.
 
     Several tapes may have this time (of workers, of recorders, after a clock was set back). The last one that
-    knows the book is used. If none does, the result is that of the last one that has the symbol; but if one of them is
-    damaged, DamagedTape is raised.
+    knows the book is used. If none does, the result is that of the last one that has the symbol, and what is wrong with
+    a tape that is damaged.
     """
-    last, damage = None, None
+    last: _StateAt | None = None
+    damage: DamagedTape | None = None
     for tape in tapes.reaching(time_us):
         try:
             state = _state_at(tapes, tape, symbol, time_us)
@@ -162,12 +181,10 @@ def _known_at(tapes: _Tapes, symbol: str, time_us: int) -> _StateAt | None:
             damage = error
             continue
         for one in filter(None, (after, state)):
-            if one.knows_at(time_us):
-                return one
+            if one.knows_at(time_us, lost):
+                return one, None
         last = last or after or state
-    if damage:
-        raise damage
-    return last
+    return last, damage
 
 
 def _state_at(

@@ -32,10 +32,12 @@ class Resampled(Tabular):
     is valid from the latest `receive_time` so far.
     """
 
-    def __init__(self, rows: Tabular, gaps: Callable[[], list[Gap]], interval_us: int) -> None:
+    def __init__(
+        self, rows: Tabular, ended: Callable[[], dict[int, int]], interval_us: int
+    ) -> None:
         self.depth = rows.depth
         self._rows = rows
-        self._gaps = gaps
+        self._ended = ended
         self._interval_us = interval_us
 
     @property
@@ -47,7 +49,7 @@ class Resampled(Tabular):
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The grid as Arrow batches with lists. `symbol`, `receive_time`, `epoch` and `time` are always there."""
         wanted = list(dict.fromkeys([*(columns or self._rows.schema.names), *_NEEDED]))
-        ended = ends_of_epochs(self._gaps())
+        ended = self._ended()
         last: tuple[pa.RecordBatch, Ints] | None = None
         for batch, times in with_validity(self._rows.batches(wanted)):
             yield self._regular(batch, times, ended)

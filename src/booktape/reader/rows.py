@@ -10,7 +10,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,8 @@ from booktape.errors import Damaged, NotRecorded
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.records import Gap
-from booktape.reader.tape_query import start_of, unsealed_outputs
+from booktape.reader.tape_query import last_stamp_us, start_of, unsealed_outputs
+from booktape.reader.time_order import Span, time_order
 from booktape.reader.times import moment_us
 from booktape.store.extents import GroupExtent
 from booktape.store.parquet_file import BOOK_ROWS, StagedGroup
@@ -30,6 +31,7 @@ from booktape.store.parquet_reader import check_values, open_parquet, snapshots_
 from booktape.store.schema import FIRST_OF, SNAPSHOTS, snapshot_batch
 
 ROWS_AT_ONCE: Final = 500_000
+_NO_END_US: Final = 2**62
 LISTS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *SNAPSHOTS])
 """The columns of the reader: `symbol`, which is stored in the folder's name, then the stored columns."""
@@ -54,6 +56,12 @@ class RowQuery:
         after = self.start_us is not None and last_us < self.start_us
         return not (before or after)
 
+    def within(self, start_us: int | None, end_us: int | None) -> RowQuery:
+        """The rows of it with `start_us <= receive_time < end_us`."""
+        starts = [one for one in (self.start_us, start_us) if one is not None]
+        ends = [one for one in (self.end_us, end_us) if one is not None]
+        return replace(self, start_us=max(starts, default=None), end_us=min(ends, default=None))
+
     def contains(self, time_us: int) -> bool:
         """Whether a row with this time is one of them."""
         return self.may_hold(time_us, time_us)
@@ -76,52 +84,95 @@ class RowQuery:
         return before and moment_us(gap.end_time) > self.start_us
 
 
-def batches(
-    archive: ArchiveFiles, query: RowQuery, columns: Sequence[str] = SCHEMA.names
-) -> Iterator[pa.RecordBatch]:
-    """The rows in the order of writing: by epoch, and within one by `update_id`.
+class _Part(NamedTuple):
+    """A file with rows of a query: its row groups that may have some. None: it is an unsealed tape."""
 
+    file: ArchiveFile
+    groups: list[GroupExtent] | None
+    query: RowQuery
+
+    def read(self, archive: ArchiveFiles, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows, in the order of writing."""
+        if self.groups is None:
+            return _tape_batches(archive, self.query, self.file, columns)
+        return _sealed_batches(archive, self.query, self.file, self.groups, columns)
+
+    def by_group(self) -> list[_Part]:
+        """A part for each row group; a tape is one."""
+        return [self] if self.groups is None else [self._replace(groups=[g]) for g in self.groups]
+
+
+def batches(
+    archive: ArchiveFiles,
+    query: RowQuery,
+    columns: Sequence[str] = SCHEMA.names,
+    *,
+    by_time: bool = False,
+) -> Iterator[pa.RecordBatch]:
+    """The rows in the order of recording: by epoch, and within one by `update_id`.
+
+    With `by_time` in the order of time, and each time once: `time_order` says how.
     Raises NotRecorded if the archive has no data for the symbol at any time.
     """
-    files, tapes = _files(archive, query)
-    for file in tracked([*files, *tapes], f"reading {query.symbol}"):
-        if file in tapes:
-            yield from _tape_batches(archive, query, file, columns)
-        else:
-            groups = _groups(archive, query, file)
-            yield from _sealed_batches(archive, query, file, groups, columns)
+    for part in tracked(_parts(archive, query, by_time=by_time), f"reading {query.symbol}"):
+        yield from part.read(archive, columns)
 
 
 def last_row(
-    archive: ArchiveFiles, query: RowQuery, columns: Sequence[str]
+    archive: ArchiveFiles, query: RowQuery, columns: Sequence[str], *, by_time: bool = False
 ) -> pa.RecordBatch | None:
     """The last row of a query, as a batch of one; None if it has none. Groups are read from the last one on."""
-    files, tapes = _files(archive, query)
-
-    def from_the_end() -> Iterator[Iterator[pa.RecordBatch]]:
-        for tape in reversed(tapes):
-            yield _tape_batches(archive, query, tape, columns)
-        for file in reversed(files):
-            for group in reversed(_groups(archive, query, file)):
-                yield _sealed_batches(archive, query, file, [group], columns)
-
-    for found in from_the_end():
-        last = None
-        for batch in found:
-            # A copy, because a slice would keep the whole batch alive.
-            last = batch.take(pa.array([batch.num_rows - 1])) if batch.num_rows else last
-        if last is not None:
-            return last
+    for part in reversed(_parts(archive, query, by_time=by_time)):
+        for group in reversed(part.by_group()):
+            last = None
+            for batch in group.read(archive, columns):
+                # A copy, because a slice would keep the whole batch alive.
+                last = batch.take(pa.array([batch.num_rows - 1])) if batch.num_rows else last
+            if last is not None:
+                return last
     return None
 
 
-def _files(archive: ArchiveFiles, query: RowQuery) -> tuple[list[ArchiveFile], list[ArchiveFile]]:
-    """The sealed files that may have rows of a query, and the unsealed tapes. Raises NotRecorded."""
+def _parts(archive: ArchiveFiles, query: RowQuery, *, by_time: bool) -> list[_Part]:
+    """The files that may have rows of a query. Raises NotRecorded."""
     # If a file of rows cannot be read and its tape is still unsealed, the tape has the same rows.
     files, tapes = archive.with_tail(lambda: in_order(archive, archive.rows(query.symbol)))
     if not files:
         _check_symbol(archive, query.symbol, tapes)
-    return [file for file in files if _groups(archive, query, file)], tapes
+    owned = [(file, query) for file in (*files, *tapes)]
+    if by_time:
+        spans = _spans(archive, query.symbol, files, tapes)
+        known = list(spans)
+        owned = [
+            (known[part.number], query.within(part.start_us, part.end_us))
+            for part in time_order(list(spans.values()))
+        ]
+    parts = []
+    for file, own in owned:
+        groups = None if file in tapes else _groups(archive, own, file)
+        if groups is None or groups:
+            parts.append(_Part(file, groups, own))
+    return parts
+
+
+def _spans(
+    archive: ArchiveFiles, symbol: str, files: Sequence[ArchiveFile], tapes: Sequence[ArchiveFile]
+) -> dict[ArchiveFile, Span]:
+    """The times of the files with rows, and of the tapes that have the symbol, in the order of recording."""
+    found = {}
+    for file in files:
+        groups = archive.extents(file)
+        first_us = min(group.first_us for group in groups)
+        found[file] = Span(file.segment.tag, first_us, max(group.last_us for group in groups))
+    for tape in tapes:
+        start = start_of(archive, tape)
+        if start and symbol in start.symbols:
+            first_us = start.received_ns // 1_000
+            # Reading a tape to its end takes long, so only where its clock was set back.
+            back = any(span.last_us > first_us for span in found.values())
+            last_us = last_stamp_us(archive, tape) if back else _NO_END_US
+            found[tape] = Span(tape.segment.tag, first_us, max(first_us, last_us))
+    return found
 
 
 def _groups(archive: ArchiveFiles, query: RowQuery, file: ArchiveFile) -> list[GroupExtent]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +14,7 @@ import pyarrow.compute as pc
 
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.dataframes import Tabular
-from booktape.reader.gaps import gap_list
+from booktape.reader.gaps import gap_list, stamped_gaps
 from booktape.reader.records import Book, Gap
 from booktape.reader.replay import gap_at_end
 from booktape.reader.resample import Resampled, ends_of_epochs
@@ -29,18 +31,27 @@ _BOOK_COLUMNS: Final = tuple(name for name in SCHEMA.names if name not in FIRST_
 class SymbolRows(Tabular):
     """Rows of one symbol with `start <= receive_time < end`: whole books, or their best prices only."""
 
-    def __init__(self, archive: ArchiveFiles, query: RowQuery) -> None:
+    def __init__(self, archive: ArchiveFiles, query: RowQuery, *, by_time: bool = False) -> None:
         self.query = query
         self.depth = query.depth
         self._archive = archive
+        self._by_time = by_time
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows in the order of writing. One row group at a time; several where no lists are read."""
-        return batches(self._archive, self.query, columns or self.schema.names)
+        """The rows in the order of recording. One row group at a time; several where no lists are read."""
+        names = columns or self.schema.names
+        return batches(self._archive, self.query, names, by_time=self._by_time)
 
     def last_row(self, columns: Sequence[str]) -> pa.RecordBatch | None:
         """The last row, as a batch of one; None if there is none. Row groups are read from the last one on."""
-        return last_row(self._archive, self.query, columns)
+        return last_row(self._archive, self.query, columns, by_time=self._by_time)
+
+    def by_time(self) -> Self:
+        """The same in the order of time, which differs where our clock was set back between two recordings.
+
+        A time that both have is shown once, from the one recorded last. Iteration stays in the order of recording.
+        """
+        return type(self)(self._archive, self.query, by_time=True)
 
     def gaps(self) -> list[Gap]:
         """The gaps between `start` and `end`, by epoch."""
@@ -59,7 +70,12 @@ class SymbolRows(Tabular):
 
         Intervals in which no book was known have a row of nulls: nothing is filled across epochs.
         """
-        return Resampled(self, self._all_gaps, length_us(interval))
+        return Resampled(self.by_time(), self.ends_of_epochs, length_us(interval))
+
+    def ends_of_epochs(self) -> dict[int, int]:
+        """When each epoch ended that did, by the clock that stamped its rows."""
+        # Also a loss that was noticed after the query's time, and began within it.
+        return ends_of_epochs(stamped_gaps(self._archive, self.query.symbol))
 
     def _all_gaps(self) -> list[Gap]:
         return gap_list(self._archive, self.query.symbol, self.query.end_us)
@@ -75,7 +91,8 @@ class Snapshots(SymbolRows):
 
     def __iter__(self) -> Iterator[Book | Gap]:
         """Every row as a `Book`, and a `Gap` wherever the book was not known."""
-        return _rows_and_gaps(self.query, self.batches(_BOOK_COLUMNS), self._all_gaps())
+        rows = batches(self._archive, self.query, _BOOK_COLUMNS)
+        return _rows_and_gaps(self.query, rows, self._all_gaps())
 
     def last(self) -> Book | None:
         """The last row; None if there is none. Row groups are read from the last one on."""
@@ -100,13 +117,23 @@ class Quotes(SymbolRows):
 
         One row per interval, from the first row's to the last row's: `time` is its start, `spread` and `spread_bps`
         (hundredths of a percent of the mid) are means over time, `known_s` is how many seconds of the interval count.
-        A row counts until the next one, and never across a gap; a row with an empty side does not count. What is before
-        the first row does not count, nor what follows the last one unless its epoch ended. Where no second counts the
-        spread is null.
+        A row counts until the next one, and never across a gap; a row with an empty side does not count. The last row
+        of the recording counts only if its epoch ended. The row before `start` counts from `start` on, and the last
+        one before `end` up to `end`, so a time that is read in parts has the same seconds as in one go. Where no second
+        counts the spread is null.
         """
         interval_us = length_us(interval)
-        ended = ends_of_epochs(self._all_gaps())
-        return mean_spread(self.batches(COLUMNS), ended, interval_us, self.query.end_us)
+        query, rows = self.query, self.by_time()
+        before = after = None
+        if query.start_us is not None:
+            earlier = replace(query, start_us=None, end_us=query.start_us)
+            before = last_row(self._archive, earlier, COLUMNS, by_time=True)
+        if query.end_us is not None:
+            later = replace(query, start_us=query.end_us, end_us=None)
+            found = batches(self._archive, later, COLUMNS, by_time=True)
+            after = next((batch.slice(0, 1) for batch in found if batch.num_rows), None)
+        around = chain([before] if before else [], rows.batches(COLUMNS), [after] if after else [])
+        return mean_spread(around, self.ends_of_epochs(), interval_us, query.start_us, query.end_us)
 
 
 def _rows_and_gaps(

@@ -19,33 +19,46 @@ _FIELDS: Final[list[pa.Field[Any]]] = [
     pa.field("known_s", pa.float64(), nullable=False),
 ]
 SPREAD: Final = pa.schema(_FIELDS)
+_NEVER: Final = 2**62
 
 
 def mean_spread(
     batches: Iterable[pa.RecordBatch],
     ended: Mapping[int, int],
     interval_us: int,
+    start_us: int | None = None,
     end_us: int | None = None,
 ) -> pa.Table:
     """Spread and its hundredths of a percent of the mid, as means over the time that is known, by interval.
 
     `batches` have the COLUMNS. A row counts until the next one, or until its epoch ended, which `ended` says in
-    microseconds, but not beyond `end_us`. A row with an empty side has no spread and does not count.
+    microseconds, but not before `start_us` and not beyond `end_us`. A row with an empty side has no spread and does not
+    count.
     """
+    limits = start_us if start_us is not None else -_NEVER, end_us if end_us is not None else _NEVER
     parts: list[tuple[Ints, Floats]] = []
-    first_us = 0
+    touched: list[int] = []
+
+    def count(rows: pa.RecordBatch, begins: Ints, ends: Ints) -> None:
+        begun = (limits[0] <= begins) & (begins < limits[1])
+        begins, ends = np.clip(begins, *limits), np.clip(ends, *limits)
+        shown = begun | (begins < ends)
+        if shown.any():
+            reached = np.maximum(begins, ends - 1)[shown]
+            touched.extend((int(begins[shown].min()), int(reached.max())))
+            parts.append(_sums(rows, begins, ends, interval_us))
+
+    last: tuple[pa.RecordBatch, Ints] | None = None
     for rows, begins in with_validity(batches):
-        first_us = first_us if parts else int(begins[0])
-        parts.append(_sums(rows, begins[:-1], _ends(rows, begins, ended), interval_us))
+        count(rows, begins[:-1], _ends(rows, begins, ended))
+        last = rows.slice(rows.num_rows - 1), begins[-1:]
+    if last is not None:
+        row, begin = last
+        until_us = ended.get(row.column("epoch")[0].as_py(), int(begin[0]))
+        count(row, begin, np.array([until_us]))
     if not parts:
         return SPREAD.empty_table()
-    last, latest_us = rows.slice(rows.num_rows - 1), int(begins[-1])
-    until_us = ended.get(last.column("epoch")[0].as_py(), latest_us)
-    until_us = until_us if end_us is None else min(until_us, end_us)
-    parts.append(_sums(last, begins[-1:], np.array([until_us]), interval_us))
-    return _table(
-        parts, first_us // interval_us, max(latest_us, until_us - 1) // interval_us, interval_us
-    )
+    return _table(parts, min(touched) // interval_us, max(touched) // interval_us, interval_us)
 
 
 def _ends(rows: pa.RecordBatch, begins: Ints, ended: Mapping[int, int]) -> Ints:

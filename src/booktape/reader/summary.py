@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +24,9 @@ from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.removed import removed_tapes
 from booktape.reader.tape_query import read_records
 from booktape.store.tape_reader import first_line
+
+_NAMED_MAX: Final = 5
+"""The most segments that are named one by one."""
 
 
 class TradeCounts(NamedTuple):
@@ -144,8 +147,14 @@ def _remarks(found: ArchiveSummary) -> Iterator[Text]:
         if symbol.stray_rows:
             yield Text(
                 f"{symbol.symbol}: stamped by a clock that was wrong by more than a day: "
-                f"{counted(symbol.stray_rows, 'row')}. Not counted in its time and coverage."
+                f"{counted(symbol.stray_rows, 'row')} of {_first_to_last(symbol.stray_segments)}. "
+                "Not counted in its time and coverage."
             )
+    if set_back := sorted({name for symbol in found.symbols for name in symbol.set_back}):
+        yield Text(
+            f"Warning: our clock was set back before or in {', '.join(set_back[:_NAMED_MAX])}"
+            f"{' …' if set_back[_NAMED_MAX:] else ''}. The rows before and after it may have the same times."
+        )
     if any("undeclared" in symbol.gaps for symbol in found.symbols):
         yield Text(
             "undeclared: the epoch changes, and no file of gaps/ has the reason. See booktape verify."
@@ -157,6 +166,13 @@ def _remarks(found: ArchiveSummary) -> Iterator[Text]:
             f"{name}: crossed books (the best bid is not below the best ask): {count:,}. "
             "Stored as the exchange sent them; checks has each (witness book)."
         )
+
+
+def _first_to_last(segments: Sequence[str]) -> str:
+    """For a sentence: `segment A`, or `3 segments from A to C`, in the order of recording."""
+    if len(segments) == 1:
+        return f"segment {segments[0]}"
+    return f"{counted(len(segments), 'segment')} from {segments[0]} to {segments[-1]}"
 
 
 def _period(found: ArchiveSummary) -> str:

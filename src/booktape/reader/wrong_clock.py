@@ -24,8 +24,8 @@ WRONG_US: Final = 86_400_000_000
 def fit_gap(gap: Gap, right: Sequence[GroupExtent]) -> Gap:
     """The gap, with times that fit: between the last row before it and the first one after it, both `rightly_stamped`.
 
-    A time that is more than WRONG_US outside of these two is replaced by that row's. So is the end of a gap that is
-    open and has rows after it: the file that closes it is missing.
+    A time that is more than WRONG_US outside of these two is replaced by that row's time, or by the other row's if that
+    one does not exist. So is the end of a gap that is open and has rows after it: the file that closes it is missing.
     """
     # By halving: epochs grow from group to group, and a long recording has many groups and many gaps.
     before = bisect_right(right, gap.epoch, key=lambda group: group.last_epoch)
@@ -35,8 +35,9 @@ def fit_gap(gap: Gap, right: Sequence[GroupExtent]) -> Gap:
     earliest_us = -inf if last_us is None else last_us - WRONG_US
     latest_us = inf if first_us is None else first_us + WRONG_US
     start, end = gap.start_time, gap.end_time
-    if last_us is not None and not earliest_us <= moment_us(start) <= latest_us:
-        start = moment_at(last_us)
+    nearest_us = first_us if last_us is None else last_us
+    if nearest_us is not None and not earliest_us <= moment_us(start) <= latest_us:
+        start = moment_at(nearest_us)
     if first_us is not None and (end is None or not earliest_us <= moment_us(end) <= latest_us):
         end = moment_at(first_us)
     return replace(gap, start_time=start, end_time=end)
