@@ -8,7 +8,7 @@ import pytest
 
 
 def check_frozen(value: type) -> None:
-    """No field of this dataclass can be changed, and it has no dict of its own."""
+    """No field of this dataclass can be changed, and its instances have no `__dict__`."""
     empty: object = object.__new__(value)
     for name in (field.name for field in fields(value)):
         with pytest.raises(FrozenInstanceError):

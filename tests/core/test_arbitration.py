@@ -27,12 +27,12 @@ def waiting(feed: SymbolFeed) -> list[int]:
 
 
 def feed_of(*connections: int, last: int = 10) -> SymbolFeed:
-    """All of these brought everything up to id `last`."""
+    """A feed to which each of these connections has brought everything up to id `last`."""
     return SymbolFeed(last, dict.fromkeys(connections, last))
 
 
 def bring(feed: SymbolFeed, connection: int, *last_ids: int) -> list[int]:
-    """Events of one id each, brought by one connection; the ids that are released."""
+    """One connection brings events of one id each; returns the ids that are released."""
     return [
         released
         for n in last_ids
@@ -41,7 +41,7 @@ def bring(feed: SymbolFeed, connection: int, *last_ids: int) -> list[int]:
 
 
 class Case(NamedTuple):
-    """What each connection brings in turn, what is released, and what still waits."""
+    """The events that each connection brings in turn, those released, and those still waiting."""
 
     brought: tuple[tuple[int, int], ...]
     released: list[int]
@@ -68,8 +68,8 @@ CASES: Final[dict[str, Case]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_released(name: str) -> None:
-    """From id 10 on: these are released, in this order, and these still wait."""
+def test_which_events_are_released_and_which_wait(name: str) -> None:
+    """The feed starts at id 10; events are released in the order listed."""
     case = CASES[name]
     feed = feed_of(*case.on)
     released = [n for connection, last in case.brought for n in bring(feed, connection, last)]
@@ -77,20 +77,20 @@ def test_what_is_released(name: str) -> None:
 
 
 def test_the_first_event_may_begin_anywhere() -> None:
-    """Before it nothing is known to be missing, not even to a connection that brought nothing."""
+    """Nothing before it counts as missing, even for a connection that has brought nothing yet."""
     feed = SymbolFeed(last_by_connection={A: None, B: None})
     assert bring(feed, A, 50) == [50]
     assert bring(feed, B, 49, 50, 51) == [51]
 
 
 def test_an_event_that_overlaps_is_released() -> None:
-    """It says something new, and its sizes are absolute."""
+    """Part of it is new, and its sizes are absolute."""
     feed = feed_of(A)
     assert ids(feed.accept(A, event(9, 12), 0)) == [12]
     assert ids(feed.accept(A, event(11, 13), 0)) == [13]
 
 
-def test_each_event_keeps_the_time_it_arrived() -> None:
+def test_each_event_keeps_its_arrival_time() -> None:
     """Waiting does not change the stamp."""
     feed = feed_of(A, B)
     bring(feed, A, 12)
@@ -109,7 +109,7 @@ def test_a_new_connection_is_waited_for() -> None:
 
 
 def test_one_release_closes_one_hole() -> None:
-    """What waits behind a later hole, which can still be filled, keeps waiting."""
+    """Events behind a later hole that can still be filled continue to wait."""
     feed = feed_of(A, B)
     bring(feed, A, 12, 13, 15)
     assert ids(feed.release_next()) == [12, 13]
@@ -118,22 +118,22 @@ def test_one_release_closes_one_hole() -> None:
 
 
 def test_without_a_buffered_event_nothing_is_released() -> None:
-    """A hold that runs out just after the hole was filled changes nothing."""
+    """A hold that expires just after its hole was filled changes nothing."""
     feed = feed_of(A, B)
     assert feed.release_next() == []
     assert bring(feed, A, 11) == [11]
 
 
 def test_a_lost_connection_is_not_waited_for() -> None:
-    """When the only one that was behind is lost, what waited is released at once."""
+    """When the only connection that was behind is lost, waiting events are released at once."""
     feed = feed_of(A, B, C)
     bring(feed, A, 12)
     bring(feed, C, 13)
     assert ids(feed.drop_connection(B)) == [12, 13]
 
 
-def test_the_connections_that_are_left_are_waited_for() -> None:
-    """The loss of one changes nothing for those that can still fill the hole."""
+def test_the_remaining_connections_are_waited_for() -> None:
+    """Losing one connection changes nothing for those that can still fill the hole."""
     feed = feed_of(A, B, C)
     bring(feed, A, 12)
     assert feed.drop_connection(A) == []
@@ -142,7 +142,7 @@ def test_the_connections_that_are_left_are_waited_for() -> None:
 
 
 def test_the_last_lost_connection_leaves_nothing_behind() -> None:
-    """All that waited is released; the next connection may begin anywhere."""
+    """All waiting events are released; the next connection may begin anywhere."""
     feed = feed_of(A, B)
     bring(feed, A, 12)
     assert (feed.drop_connection(A), ids(feed.drop_connection(B))) == ([], [12])
@@ -152,7 +152,7 @@ def test_the_last_lost_connection_leaves_nothing_behind() -> None:
 
 
 def test_a_snapshot_fills_holes() -> None:
-    """No connection needs to bring what it holds; what follows it directly is released."""
+    """No connection needs to bring ids that it contains; events directly after it are released."""
     feed = feed_of(A, B)
     bring(feed, A, 12, 14, 16)
     assert ids(feed.advance_to(13)) == [14]
@@ -160,15 +160,15 @@ def test_a_snapshot_fills_holes() -> None:
     assert bring(feed, B, 11, 12, 13, 14, 15) == [15, 16]
 
 
-def test_a_snapshot_says_where_the_first_event_must_join() -> None:
-    """Known up to 10 before any event came: then 12 runs ahead."""
+def test_a_snapshot_decides_where_the_first_event_must_join() -> None:
+    """With ids known up to 10 before any event came, event 12 runs ahead."""
     feed = SymbolFeed(last_by_connection={A: None, B: None})
     assert feed.advance_to(10) == []
     assert bring(feed, A, 12) == []
     assert bring(feed, B, 11) == [11, 12]
 
 
-def test_a_market_may_begin_with_nothing() -> None:
+def test_a_market_may_begin_empty() -> None:
     """A snapshot of id 0: the first event is number 1, and nothing is missing before it."""
     feed = SymbolFeed(None, {A: None})
     feed.advance_to(0)
@@ -177,14 +177,14 @@ def test_a_market_may_begin_with_nothing() -> None:
 
 
 def test_an_old_snapshot_changes_nothing() -> None:
-    """Events have come past it."""
+    """Events are already past its id."""
     feed = feed_of(A)
     assert feed.advance_to(5) == []
     assert feed == feed_of(A)
 
 
-def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When one more runs ahead than may, no event waits for the oldest hole any more, and for a later one it does."""
+def test_the_number_of_waiting_events_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One event above the limit ends the wait for the oldest hole; events still wait for later holes."""
     monkeypatch.setattr(arbitration, "BUFFERED_MAX", 3)
     feed = feed_of(A, B)
     assert bring(feed, A, 12, 13, 15) == []
@@ -196,12 +196,12 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tick(feed: SymbolFeed, *passed_s: float) -> list[list[int]]:
-    """What each of these ticks releases."""
+    """The ids that each of these ticks releases."""
     return [ids(feed.on_tick(round(seconds * SECOND))) for seconds in passed_s]
 
 
 def test_an_event_waits_three_seconds_from_the_tick_that_finds_its_hole() -> None:
-    """Of tape time, in any number of ticks; the first tick only starts the clock."""
+    """Three seconds of tape time, in any number of ticks; the first tick only starts the clock."""
     feed = feed_of(A, B)
     bring(feed, A, 12)
     assert tick(feed, 2, 1, 1, 0.5) == [[], [], [], []]
@@ -210,7 +210,7 @@ def test_an_event_waits_three_seconds_from_the_tick_that_finds_its_hole() -> Non
 
 
 def test_no_event_is_released_a_nanosecond_early() -> None:
-    """Neither the first nor one behind a later hole."""
+    """This holds for the first event and for one behind a later hole."""
     feed = feed_of(A, B)
     bring(feed, A, 12, 14)
     for released in ([12], [14]):
@@ -220,7 +220,7 @@ def test_no_event_is_released_a_nanosecond_early() -> None:
 
 
 def test_events_behind_a_hole_do_not_give_it_more_time() -> None:
-    """They come ten times a second."""
+    """They arrive ten times a second."""
     feed = feed_of(A, B)
     bring(feed, A, 12)
     assert tick(feed, 0, 2) == [[], []]
@@ -229,15 +229,15 @@ def test_events_behind_a_hole_do_not_give_it_more_time() -> None:
 
 
 def test_each_hole_has_three_seconds_of_its_own() -> None:
-    """After three seconds for the first one, the next one's clock begins."""
+    """The clock of the next hole starts when the three seconds of the first are over."""
     feed = feed_of(A, B)
     bring(feed, A, 12, 14)
     assert tick(feed, 1, 1, 1, 1) == [[], [], [], [12]]
     assert tick(feed, 1, 1, 1) == [[], [], [14]]
 
 
-def test_a_hole_that_is_filled_stops_the_clock() -> None:
-    """Between two ticks or not: the next hole is found by the next tick."""
+def test_filling_a_hole_stops_its_clock() -> None:
+    """The next tick finds the next hole, even if the first was filled between two ticks."""
     feed = feed_of(A, B)
     bring(feed, A, 12)
     assert tick(feed, 1, 1, 1) == [[]] * 3
@@ -247,8 +247,8 @@ def test_a_hole_that_is_filled_stops_the_clock() -> None:
     assert tick(feed, 1) == [[14]]
 
 
-def test_a_segment_gives_a_hole_its_time_anew() -> None:
-    """It can be read alone, and no checkpoint tells how long something has waited."""
+def test_a_new_segment_restarts_the_clock_of_a_hole() -> None:
+    """A segment can be read alone, and no checkpoint says how long an event has waited."""
     feed = feed_of(A, B)
     bring(feed, A, 12)
     assert tick(feed, 1, 1, 1) == [[]] * 3
@@ -261,7 +261,7 @@ def test_a_segment_gives_a_hole_its_time_anew() -> None:
 
 
 def test_a_silent_connection_is_not_waited_for() -> None:
-    """What waited only for it is released at once, and nothing waits for it later."""
+    """Events that waited only for it are released at once; later events do not wait for it."""
     feed = feed_of(A, B, C)
     bring(feed, A, 12)
     assert feed.mark_silent(B) == []
@@ -270,7 +270,7 @@ def test_a_silent_connection_is_not_waited_for() -> None:
 
 
 def test_a_connection_that_speaks_again_is_waited_for() -> None:
-    """It may bring what is missing."""
+    """It may bring the missing events."""
     feed = feed_of(A, B)
     feed.mark_silent(B)
     feed.silent_connections.discard(B)
@@ -278,8 +278,8 @@ def test_a_connection_that_speaks_again_is_waited_for() -> None:
     assert bring(feed, B, 11) == [11, 12]
 
 
-def test_a_silent_connection_is_forgotten_with_its_loss_and_with_the_segment() -> None:
-    """Numbers of connections are never used again; and a segment can be read alone."""
+def test_a_silent_connection_is_forgotten_when_it_is_lost_or_the_segment_ends() -> None:
+    """Connection numbers are never reused, and a segment can be read alone."""
     feed = feed_of(A, B, C)
     feed.mark_silent(B)
     feed.mark_silent(C)
@@ -289,25 +289,25 @@ def test_a_silent_connection_is_forgotten_with_its_loss_and_with_the_segment() -
     assert feed.silent_connections == set()
 
 
-# ── ids that start again ──────────────────────────────────────────────────────────────────────
+# ── ids that start over ───────────────────────────────────────────────────────────────────────
 
 
 def say(feed: SymbolFeed, connection: int, first: int, last: int, at_s: float) -> list[int | str]:
-    """One event of these ids that the exchange made at `at_s`: what is released."""
+    """The exchange makes one event of these ids at `at_s`; returns the ids that are released."""
     message = event(first, last, event_time_us=round(at_s * 1e6))
     ready = feed.accept(connection, message, round(at_s * SECOND))
     return ["reset" if isinstance(item, IdsReset) else item.last_id for _, item in ready]
 
 
 def at_a_hundred(*connections: int) -> SymbolFeed:
-    """The newest id released is 100, of second 10."""
+    """A feed whose newest released id is 100, made at second 10."""
     feed = SymbolFeed(99, dict.fromkeys(connections or (A,), 99))
     assert say(feed, A, 100, 100, 10) == [100]
     return feed
 
 
-def test_two_low_and_newer_events_that_chain_begin_new_ids() -> None:
-    """Both are released behind the reset; then the stream continues from there."""
+def test_two_chained_low_events_with_newer_times_restart_the_ids() -> None:
+    """Both are released after the reset; the stream then continues from there."""
     feed = at_a_hundred()
     assert say(feed, A, 1, 3, 11.1) == []
     assert say(feed, A, 4, 5, 11.2) == ["reset", 3, 5]
@@ -318,15 +318,15 @@ def test_two_low_and_newer_events_that_chain_begin_new_ids() -> None:
 @pytest.mark.parametrize(
     ("at_s", "reset"), [(10.0, False), (10.5, False), (11.0, False), (11.000001, True)]
 )
-def test_newer_is_more_than_a_second_after_the_newest(at_s: float, *, reset: bool) -> None:
+def test_newer_means_more_than_a_second_after_the_newest_event(at_s: float, *, reset: bool) -> None:
     """By the exchange's own clock."""
     feed = at_a_hundred()
     ready = [say(feed, A, n, n, at_s) for n in (1, 2)]
     assert ready == ([[], ["reset", 1, 2]] if reset else [[], []])
 
 
-def test_one_low_event_alone_is_nothing() -> None:
-    """Nor are two that do not chain: each may be the beginning, the last one counts."""
+def test_one_low_event_alone_changes_nothing() -> None:
+    """Nor do two that do not chain: each may be the first of the new ids; the last one counts."""
     feed = at_a_hundred()
     assert say(feed, A, 1, 1, 12) == []
     assert say(feed, A, 5, 5, 12) == []
@@ -335,7 +335,7 @@ def test_one_low_event_alone_is_nothing() -> None:
 
 
 def test_the_second_must_not_be_earlier_than_the_first() -> None:
-    """Time does not go back where ids continue."""
+    """Where ids continue, time does not go back."""
     feed = at_a_hundred()
     assert say(feed, A, 1, 1, 13) == []
     assert say(feed, A, 2, 2, 12) == []
@@ -343,7 +343,7 @@ def test_the_second_must_not_be_earlier_than_the_first() -> None:
 
 
 def test_copies_of_the_first_low_event_are_ignored() -> None:
-    """Other connections bring it, too; its successor still chains."""
+    """Other connections bring it too; its successor still chains."""
     feed = at_a_hundred(A, B)
     assert say(feed, A, 1, 3, 12) == []
     assert say(feed, B, 1, 3, 12) == []
@@ -353,7 +353,7 @@ def test_copies_of_the_first_low_event_are_ignored() -> None:
 
 
 def test_the_first_low_event_keeps_the_stamp_of_its_first_arrival() -> None:
-    """A copy that another connection brings later does not take its place."""
+    """A later copy from another connection does not replace it."""
     feed = at_a_hundred(A, B)
     low, next_one = (event(n, n, event_time_us=12_000_000) for n in (1, 2))
     feed.accept(A, low, 12 * SECOND)
@@ -362,8 +362,8 @@ def test_the_first_low_event_keeps_the_stamp_of_its_first_arrival() -> None:
     assert [stamp for stamp, _ in ready] == [14 * SECOND, 12 * SECOND, 14 * SECOND]
 
 
-def test_copies_and_late_duplicates_begin_nothing() -> None:
-    """Another connection repeats all that was released, minutes later: with its old times."""
+def test_copies_and_late_duplicates_restart_nothing() -> None:
+    """Minutes later another connection repeats every released event, with its original time."""
     feed = SymbolFeed(None, {A: None, B: None})
     messages = [(n, n, n / 10) for n in range(1, 200)]
     assert [say(feed, A, *message) for message in messages] == [[n] for n, _, _ in messages]
@@ -371,23 +371,23 @@ def test_copies_and_late_duplicates_begin_nothing() -> None:
     assert [say(feed, A, *message) for message in messages[50:]] == [[]] * len(messages[50:])
 
 
-def test_what_a_snapshot_covered_is_not_low() -> None:
-    """The snapshot ran ahead: its ids were never released, so their times say nothing."""
+def test_ids_that_a_snapshot_covered_are_not_low() -> None:
+    """The snapshot ran ahead: its ids were never released, so their times prove nothing."""
     feed = at_a_hundred(A, B)
     assert feed.advance_to(500) == []
     assert [say(feed, A, n, n, 20 + n / 10) for n in range(101, 500)] == [[]] * 399
     assert say(feed, A, 501, 501, 80) == [501]
 
 
-def test_nothing_is_low_before_anything_was_released() -> None:
-    """A symbol whose snapshot came first."""
+def test_no_id_is_low_before_the_first_release() -> None:
+    """This is a symbol whose snapshot came first."""
     feed = SymbolFeed(None, {A: None})
     feed.advance_to(500)
     assert [say(feed, A, n, n, 1_000) for n in (1, 2, 3)] == [[]] * 3
 
 
-def test_after_a_reset_nothing_of_the_old_ids_counts() -> None:
-    """What waited is dropped, and no connection has reached anything."""
+def test_a_reset_forgets_everything_about_the_old_ids() -> None:
+    """Waiting events are dropped, and no connection counts as having reached any id."""
     feed = at_a_hundred(A, B)
     bring(feed, A, 103)
     assert say(feed, A, 1, 1, 12) == []
@@ -395,8 +395,8 @@ def test_after_a_reset_nothing_of_the_old_ids_counts() -> None:
     assert (feed.buffered, feed.last_by_connection) == ([], {A: None, B: None})
 
 
-def test_ids_may_start_again_twice() -> None:
-    """Each time by times that are later still."""
+def test_ids_may_start_over_twice() -> None:
+    """Each restart is recognised by later times."""
     feed = at_a_hundred()
     say(feed, A, 1, 1, 12)
     assert say(feed, A, 2, 2, 12) == ["reset", 1, 2]
@@ -404,8 +404,10 @@ def test_ids_may_start_again_twice() -> None:
     assert say(feed, A, 2, 2, 13.5) == ["reset", 1, 2]
 
 
-def test_the_first_low_event_is_dropped_with_the_segment_and_the_last_connection() -> None:
-    """No checkpoint tells of it; the next event may begin anywhere."""
+def test_the_first_low_event_is_dropped_when_the_segment_ends_or_the_last_connection_is_lost() -> (
+    None
+):
+    """No checkpoint contains it; the next event may begin anywhere."""
     feed = at_a_hundred()
     say(feed, A, 1, 1, 12)
     feed.begin_segment()
@@ -417,15 +419,15 @@ def test_the_first_low_event_is_dropped_with_the_segment_and_the_last_connection
     assert feed == SymbolFeed()
 
 
-def test_on_tapes_of_format_1_low_ids_are_a_copy() -> None:
-    """As it was when they were recorded."""
+def test_on_tapes_of_format_1_an_event_with_low_ids_is_a_copy() -> None:
+    """That was the rule when they were recorded."""
     feed = at_a_hundred()
     feed.sees_resets = False
     assert [say(feed, A, n, n, 20) for n in (1, 2, 3)] == [[]] * 3
 
 
-def test_a_clock_that_is_set_back_moves_the_stamps_of_what_waits() -> None:
-    """Also that of the first low event; the exchange's own times stay."""
+def test_setting_the_clock_back_moves_the_stamps_of_waiting_events() -> None:
+    """The stamp of the first low event moves too; the exchange's own times stay."""
     feed = feed_of(A, B)
     bring(feed, A, 12)
     feed.step_clock(-5 * SECOND)
@@ -441,7 +443,7 @@ def test_a_clock_that_is_set_back_moves_the_stamps_of_what_waits() -> None:
 
 
 def overlap(*symbols: str) -> FeedArbiter:
-    """A brought id 10 of each; then B joined."""
+    """A brought id 10 of each symbol; then B joined."""
     arbiter = FeedArbiter()
     arbiter.add_connection(A, symbols)
     for symbol in symbols:
@@ -451,7 +453,7 @@ def overlap(*symbols: str) -> FeedArbiter:
 
 
 def test_a_lost_connection_carried_its_symbols_once() -> None:
-    """One that never stood, or is lost twice, carries nothing."""
+    """A connection that was never open, or is lost a second time, carries nothing."""
     arbiter = overlap(BTC, ETH)
     assert [
         arbiter.remove_connection(A),
@@ -465,8 +467,8 @@ def test_a_lost_connection_carried_its_symbols_once() -> None:
     assert arbiter.connections == {B: (BTC, ETH)}
 
 
-def test_a_connection_that_is_lost_leaves_nothing_behind() -> None:
-    """Numbers are never used again: what was kept of each would pile up for years."""
+def test_a_lost_connection_leaves_nothing_behind() -> None:
+    """Connection numbers are never reused: whatever was kept of each would pile up for years."""
     arbiter = overlap(BTC)
     for connection in (A, B):
         arbiter.remove_connection(connection)
@@ -483,15 +485,15 @@ def test_a_connection_that_is_lost_leaves_nothing_behind() -> None:
     assert "__slots__" in vars(SymbolFeed)
 
 
-def test_a_new_arbiter_sees_ids_that_start_again() -> None:
-    """Only tapes of format 1 are read without."""
+def test_a_new_arbiter_notices_ids_that_start_over() -> None:
+    """Only tapes of format 1 are read without this check."""
     feed = overlap(BTC).feeds[BTC]
     assert say(feed, A, 1, 1, 12) == []
     assert say(feed, A, 2, 2, 12) == ["reset", 1, 2]
 
 
 def test_joining_again_forgets_nothing() -> None:
-    """A segment's beginning names the connections that stand: they are as far as they were."""
+    """The start of a segment names the open connections; their progress is kept."""
     arbiter = overlap(BTC)
     arbiter.add_connection(A, (BTC,))
     assert arbiter.feeds[BTC].last_by_connection == {A: 10, B: None}
@@ -515,8 +517,8 @@ COVERS: Final[dict[str, tuple[tuple[tuple[str, int, int], ...], bool]]] = {
 
 
 @pytest.mark.parametrize("name", COVERS)
-def test_covers(name: str) -> None:
-    """After these events the old connection can be closed without a hole, or not."""
+def test_whether_another_connection_covers_this_one(name: str) -> None:
+    """If it is covered after these events, the old connection can be closed without a hole."""
     brought, covers = COVERS[name]
     arbiter = overlap(BTC, ETH)
     for symbol, connection, last_id in brought:

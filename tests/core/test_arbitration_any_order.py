@@ -1,4 +1,4 @@
-"""One ordered stream from several connections, whatever the order in which things happen.
+"""One ordered stream from several connections, in whatever order things happen.
 
 A small true world: one sequence of events; connections that join, lose some, lag and go. Each
 delivers in order, and only what happened after it had joined.
@@ -24,7 +24,7 @@ BOUND: Final = 4
 
 
 class World:
-    """A feed, what is still on its way to it, and what came out."""
+    """A feed, the events still on their way to it, and those it released."""
 
     def __init__(self, chance: Random) -> None:
         self.chance = chance
@@ -73,7 +73,7 @@ class World:
         self.see(ready)
 
     def see(self, ready: ReleasedEvents) -> None:
-        """At most once, in order, and over a hole only when no connection can bring it any more."""
+        """Each event once at most, in order, past a hole only when no connection can fill it."""
         for _, message in ready:
             assert isinstance(message, DepthEvent)
             if self.begun is None:
@@ -86,7 +86,7 @@ class World:
             self.out.append(message)
 
     def check_nothing_is_missing(self) -> None:
-        """All that anyone delivered since the first one came out, unless a hold was given up."""
+        """Every event delivered since the first one was released, unless a hold was given up."""
         if not self.given_up:
             begun = self.begun or 0
             assert self.out == [
@@ -96,7 +96,7 @@ class World:
 
 @given(RANDOMS)
 def test_nothing_twice_nothing_missing_nothing_too_early(chance: Random) -> None:
-    """Without a hold that ran out: exactly what was delivered comes out, as early as it can."""
+    """With no expired hold, exactly the delivered events are released, each as early as possible."""
     world = World(chance)
     world.join()
     steps = [world.happen] * 3 + [world.deliver] * 5 + [world.join, world.leave]
@@ -114,8 +114,8 @@ def test_nothing_twice_nothing_missing_nothing_too_early(chance: Random) -> None
 
 
 @given(RANDOMS)
-def test_a_release_costs_only_what_was_missing_before_it(chance: Random) -> None:
-    """With holds that run out, and too much waiting: in order, once each, and bounded."""
+def test_a_release_loses_only_events_missing_before_it(chance: Random) -> None:
+    """When holds expire and too many events wait, releases stay in order, once each, and bounded."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merge_module, "BUFFERED_MAX", BOUND)
         world = World(chance)
@@ -128,7 +128,7 @@ def test_a_release_costs_only_what_was_missing_before_it(chance: Random) -> None
 
 
 class Rollover:
-    """Two connections of several symbols; each brings, in order, all since its subscription."""
+    """Two connections for several symbols; each brings every event since its subscription, in order."""
 
     def __init__(self, chance: Random) -> None:
         self.chance = chance
@@ -151,7 +151,7 @@ class Rollover:
             self.merge.add_connection(connection, self.symbols)
 
     def happen(self) -> None:
-        """One counter for all symbols: the last id of each event says when it happened."""
+        """One counter serves all symbols: the last id of each event says when it happened."""
         self.happen_to(self.chance.choice(self.symbols))
 
     def happen_to(self, symbol: str) -> None:
@@ -174,7 +174,7 @@ class Rollover:
 
 @given(RANDOMS)
 def test_closing_a_covered_connection_never_costs_an_event(chance: Random) -> None:
-    """Whenever the old one may go, all it has still on its way happened for the new one, too."""
+    """Once it may close, every event still on its way on it also reached the new connection."""
     rollover = Rollover(chance)
     rollover.subscribe(1)
     known = rollover.last_id

@@ -1,4 +1,4 @@
-"""A book is its levels: any updates, read at any moment, equal a plain dictionary."""
+"""A book is its levels: after any updates, at any moment, it equals a plain dictionary."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from booktape.core.book import FEW_PENDING, BookSide, OrderBook
 from booktape.core.events import DepthSnapshot, Level
 from support.oracle import event, levels, snapshot
 
-# Few prices, so that changes meet; enough of them that one update can pass FEW_PENDING.
+# Few prices, so that changes collide, but enough that one update can exceed FEW_PENDING.
 PRICES = range(1, FEW_PENDING * 3)
 SIZES = (0.0, 0.5, 1.0, 12.34567891)
 
 
 def many(seed: int) -> list[Level]:
-    """More changes than are sorted in one by one, from a number that is quick to draw.
+    """More changes than are sorted in one by one, made from a single number, which is quick to draw.
 
-    All over the side, or in one half of it only, the better or the worse.
+    They lie anywhere on the side, or only in its better or worse half.
     """
     chance = Random(seed)
     half = len(PRICES) // 2
@@ -63,7 +63,7 @@ def read(side: BookSide) -> list[Level]:
 def test_any_updates_and_reads_equal_a_dictionary(
     first: list[Level], script: list[tuple[list[Level], str]], descending: bool
 ) -> None:
-    """Whether few or many changes are pending, and whenever it is read."""
+    """The result does not depend on how many changes are pending or when the book is read."""
     naive, side = Naive(), BookSide(first, descending=descending)
     naive.update(first)
     for changed, look in script:
@@ -81,7 +81,7 @@ def test_any_updates_and_reads_equal_a_dictionary(
 
 @pytest.mark.parametrize("pending", [1, FEW_PENDING, FEW_PENDING + 1, 4 * FEW_PENDING])
 def test_both_ways_of_sorting_agree(pending: int) -> None:
-    """Insert, replace and delete give the same side on either side of the crossover."""
+    """Insert, replace and delete give the same result below and above the crossover."""
     old = [(float(price), 1.0) for price in range(1, 200, 2)]
     changed = [(float(price), float(price % 3)) for price in range(1, pending + 1)]
     naive, side = Naive(), BookSide(old, descending=False)
@@ -94,7 +94,7 @@ def test_both_ways_of_sorting_agree(pending: int) -> None:
 
 @pytest.mark.parametrize("count", [1, FEW_PENDING + 1])
 def test_a_change_is_sorted_in_once(count: int) -> None:
-    """Or each read would cost more than the previous one."""
+    """Otherwise each read would cost more than the one before."""
     side = BookSide([(float(n), 1.0) for n in range(count)], descending=False)
     side.best()
     assert not side._pending
@@ -123,16 +123,16 @@ def test_a_level_deleted_and_set_again_while_pending_stays() -> None:
     assert read(book.bids) == [(100, 2)]
 
 
-def test_one_price_may_stand_on_both_sides_of_an_event() -> None:
-    """It does in a tenth of real events: the sides do not touch each other."""
+def test_one_price_may_be_on_both_sides_of_an_event() -> None:
+    """It is in a tenth of real events: the sides do not affect each other."""
     book = OrderBook(levels({"100": "1"}))
     book.apply(event(1, 1, bids={"100": "0"}, asks={"100": "4"}))
     assert (read(book.bids), read(book.asks)) == ([], [(100, 4)])
 
 
 @pytest.mark.parametrize("pending", [1, FEW_PENDING + 1])
-def test_what_was_read_does_not_change(pending: int) -> None:
-    """A row is a copy: later updates do not reach it, nor can it reach the book."""
+def test_a_row_does_not_change_after_it_was_read(pending: int) -> None:
+    """A row is a copy: later updates do not change it, and changing it does not change the book."""
     side = BookSide([(1.0, 1.0), (2.0, 2.0)], descending=True)
     prices, sizes = side.best_first()
     side.update([(float(price), 9.0) for price in range(1, pending + 1)])
@@ -144,7 +144,7 @@ def test_what_was_read_does_not_change(pending: int) -> None:
 
 @pytest.mark.parametrize("descending", [True, False])
 def test_the_best_levels_as_pairs(*, descending: bool) -> None:
-    """`most` of them, or as many as there are, or all; what is pending counts, and floats are plain."""
+    """`most` of them, or all if there are fewer; pending changes count; floats are Python's own."""
     side = BookSide([(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)], descending=descending)
     side.update([(2.0, 0.0), (4.0, 4.0)])
     best_first = [(4.0, 4.0), (3.0, 3.0), (1.0, 1.0)]
@@ -156,8 +156,10 @@ def test_the_best_levels_as_pairs(*, descending: bool) -> None:
 
 
 @pytest.mark.parametrize(("descending", "counts"), [(True, [0, 1, 2]), (False, [3, 3, 2])])
-def test_how_many_levels_are_as_good_as_a_price(counts: list[int], *, descending: bool) -> None:
-    """That of the price itself included, if there is one; what is pending counts."""
+def test_how_many_levels_are_at_least_as_good_as_a_price(
+    counts: list[int], *, descending: bool
+) -> None:
+    """A level at the price itself is included; pending changes count."""
     side = BookSide([(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)], descending=descending)
     assert [side.count_to(price) for price in (3.5, 3.0, 2.0)] == counts
     side.update([(2.0, 0.0), (3.0, 0.0)])
@@ -169,7 +171,7 @@ def test_a_row_is_doubles() -> None:
     assert [column.dtype for column in OrderBook().bids.best_first()] == [np.float64, np.float64]
 
 
-def test_trap_4_a_full_side_is_known_down_to_its_last_price_only() -> None:
+def test_trap_4_a_full_side_is_known_only_down_to_its_last_price() -> None:
     """Trap 4, the horizon: the answer's limit cuts a side, and the book says where."""
     book = OrderBook.from_snapshot(
         snapshot(1, {"100": "1", "99": "1"}, {"101": "1", "102": "1"}, limit=2)
@@ -178,13 +180,13 @@ def test_trap_4_a_full_side_is_known_down_to_its_last_price_only() -> None:
 
 
 def test_trap_4_a_shorter_side_is_complete() -> None:
-    """Trap 4, the horizon: fewer levels than asked for are all there are."""
+    """Trap 4, the horizon: if there are fewer levels than requested, these are all."""
     book = OrderBook.from_snapshot(snapshot(1, {"100": "1", "99": "1"}, {"101": "1"}, limit=2))
     assert (book.bid_horizon, book.ask_horizon) == (99, None)
 
 
 def test_equality_compares_levels() -> None:
-    """Two books are equal when their levels are, however they came to be; horizons aside."""
+    """Two books are equal if their levels are, however they came about; horizons do not count."""
     one = OrderBook(levels({"100": "1"}), levels({"101": "1"}), bid_horizon=100)
     other = OrderBook(levels({"100": "5", "99": "1"}), levels({"101": "1"}))
     assert one != other
@@ -195,15 +197,15 @@ def test_equality_compares_levels() -> None:
 
 
 def test_a_book_is_only_equal_to_a_book() -> None:
-    """Something else is never equal, and a book that changes is not a key of a dictionary."""
+    """Nothing else equals it, and a book, since it changes, cannot be a dictionary key."""
     assert OrderBook() != object()
     assert OrderBook().__eq__(object()) is NotImplemented
     with pytest.raises(TypeError, match="unhashable"):
         hash(OrderBook())
 
 
-def test_a_level_without_size_fills_the_limit_but_is_no_level() -> None:
-    """No real answer has one; were there one, the side would still not be called complete."""
+def test_a_level_of_size_zero_counts_towards_the_limit_but_is_not_kept() -> None:
+    """No real answer has one; if one did, the side would still not be called complete."""
     book = OrderBook.from_snapshot(DepthSnapshot("BTCUSDT", 2, 7, [(5.0, 1.0), (4.0, 0.0)], []))
     assert book.bids.best_first()[0].tolist() == [5.0]
     assert (book.bid_horizon, book.ask_horizon) == (4.0, None)

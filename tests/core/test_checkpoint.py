@@ -1,4 +1,4 @@
-"""A machine that was saved and restored is the same machine."""
+"""A machine restored from a checkpoint is the same machine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ITEMS: Final = st.one_of(
 
 
 def say(machine: SymbolSync, items: list[SyncInput]) -> list[object]:
-    """All outputs, and the book after each input."""
+    """All outputs, with the book after each input."""
     history: list[object] = []
     for at, item in enumerate(items):
         outputs: tuple[SyncOutput, ...] = machine.handle(item, at)
@@ -47,10 +47,10 @@ def say(machine: SymbolSync, items: list[SyncInput]) -> list[object]:
 
 
 @given(before=st.lists(ITEMS, max_size=12), after=st.lists(ITEMS, max_size=12))
-def test_a_restored_machine_goes_on_identically(
+def test_a_restored_machine_continues_identically(
     before: list[SyncInput], after: list[SyncInput]
 ) -> None:
-    """At any moment, after any inputs, also through JSON; and none of them raises."""
+    """This holds at any moment, after any inputs, and through JSON; no input raises."""
     machine = SymbolSync(B)
     machine.handle(connected(0), 0)
     say(machine, before)
@@ -60,7 +60,7 @@ def test_a_restored_machine_goes_on_identically(
 
 
 def test_a_restored_live_book_has_the_time_of_its_last_event() -> None:
-    """The next row's `event_time` is that of the event before the segment, if none came since."""
+    """If no event came since, the next row's `event_time` is that of the last event before the segment."""
     machine = SymbolSync(B)
     machine.handle(connected(0), 0)
     machine.handle(event(5, 7), 1 * SECOND)
@@ -71,8 +71,8 @@ def test_a_restored_live_book_has_the_time_of_its_last_event() -> None:
     assert restored.event_time_us == machine.event_time_us
 
 
-def test_a_restored_book_keeps_both_its_moments() -> None:
-    """Since when it is known, which the next row shows, and the later one at which it was last proved."""
+def test_a_restored_book_keeps_both_of_its_times() -> None:
+    """One is when it became known, which the next row shows; the other is its last, later proof."""
     machine = SymbolSync(B)
     machine.handle(connected(0), 0)
     machine.handle(snapshot(6), 2 * SECOND)
@@ -82,8 +82,8 @@ def test_a_restored_book_keeps_both_its_moments() -> None:
     assert restored.row(6 * SECOND).received_ns == 2 * SECOND
 
 
-def test_a_restored_machine_has_had_no_stale_answer() -> None:
-    """Two of them, from the checkpoint on, before an answer with lower ids is believed."""
+def test_a_restored_machine_has_counted_no_stale_answer() -> None:
+    """Two more must come after the checkpoint before an answer with lower ids is believed."""
     machine = SymbolSync(B)
     machine.handle(connected(0), 0)
     machine.handle(snapshot(6), 2 * SECOND)
@@ -98,7 +98,7 @@ def through_text(saved: Checkpoint) -> tuple[SymbolSync, SymbolFeed]:
 
 
 def test_a_restored_feed_continues_identically() -> None:
-    """How far each connection is, and what waits: the hole is filled after the restoration."""
+    """It keeps each connection's progress and the waiting events: the hole is filled afterwards."""
     feed = SymbolFeed(10, {1: 10, 2: None, 3: 9})
     feed.accept(1, event(12, 12), 2 * SECOND)
     _, restored = through_text(save(SymbolSync(B), feed, 5))
@@ -110,7 +110,7 @@ def test_a_restored_feed_continues_identically() -> None:
 
 
 def test_a_checkpoint_is_a_copy() -> None:
-    """What happens later does not reach a checkpoint that was taken before."""
+    """Later inputs do not change a checkpoint taken earlier."""
     machine, feed = SymbolSync(B), SymbolFeed(7, {1: 7, 2: None})
     machine.handle(connected(1), 1 * SECOND)
     machine.handle(event(5, 7), 2 * SECOND)

@@ -1,4 +1,4 @@
-"""The reasons of gaps are defined in one place, and verify has its own list of the same ones."""
+"""The reasons for gaps are defined in one place; verify has its own copy of the same list."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from booktape.core.gap_reasons import GAP_REASONS
 from booktape.verify.model import gap_reasons as verified
 
 
-def test_the_reasons_that_stand_on_tapes_and_in_gaps() -> None:
-    """Users and other readers look for them: they never change, and a new one is added here."""
+def test_the_reasons_on_tapes_and_in_gaps_never_change() -> None:
+    """Users and other readers search for them; a new one is added here."""
     assert set(GAP_REASONS) == {
         *("id_gap", "disconnected", "stopped", "killed", "no_tape"),
         *("disproved", "delisted", "silent", "ids_reset", "too_large", "break"),
@@ -16,7 +16,7 @@ def test_the_reasons_that_stand_on_tapes_and_in_gaps() -> None:
 
 
 def test_every_reason_has_a_meaning() -> None:
-    """docs/format.md is made from these texts, so a reason without one would not be in the documents."""
+    """docs/format.md is generated from these texts, so a reason without one would be undocumented."""
     named = {
         text for name, text in vars(gap_reasons).items() if name.isupper() and isinstance(text, str)
     }
@@ -25,5 +25,5 @@ def test_every_reason_has_a_meaning() -> None:
 
 
 def test_verify_knows_the_same_reasons() -> None:
-    """It shares no code with what it proves, so its list is its own."""
+    """It shares no code with what it proves, so it has its own list."""
     assert set(GAP_REASONS) == verified.GAP_REASONS

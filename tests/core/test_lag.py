@@ -13,7 +13,7 @@ def after(*lags_ns: int | None) -> UsualLag:
 
 
 def usual(lag: UsualLag, *lags_ns: int | None) -> list[int | None]:
-    """What is usual after each of these ticks."""
+    """The usual lag after each of these ticks."""
     found = []
     for lag_ns in lags_ns:
         lag.on_tick(lag_ns)
@@ -21,19 +21,19 @@ def usual(lag: UsualLag, *lags_ns: int | None) -> list[int | None]:
     return found
 
 
-def test_nothing_is_usual_before_the_first_sample() -> None:
-    """Then no gap is corrected."""
+def test_there_is_no_usual_lag_before_the_first_sample() -> None:
+    """Without one no gap is corrected."""
     assert UsualLag().usual_ns is None
     assert after(None, None).usual_ns is None
 
 
-def test_the_smallest_counts() -> None:
-    """Nothing arrives before it was sent; a negative one tells that our clock is behind."""
+def test_the_smallest_lag_counts() -> None:
+    """Nothing arrives before it was sent; a negative lag means that our clock is behind."""
     assert usual(UsualLag(), 7, 9, 5, None, -3, 8) == [7, 7, 5, 5, -3, -3]
 
 
 def test_a_sample_counts_for_sixty_ticks() -> None:
-    """At its own tick and 59 more."""
+    """It counts at its own tick and at 59 more."""
     lag = after(5)
     assert usual(lag, *[None] * (TICKS - 1)) == [5] * (TICKS - 1)
     assert usual(lag, None) == [None]
@@ -42,10 +42,10 @@ def test_a_sample_counts_for_sixty_ticks() -> None:
     assert usual(lag, 9) == [9]
 
 
-def test_after_a_step_of_the_clock_old_samples_count_for_two_ticks() -> None:
-    """At the second one they decide for the last time, and fall away at its end.
+def test_after_a_clock_step_old_samples_count_for_two_ticks() -> None:
+    """At the second tick they count for the last time, and are dropped when it ends.
 
-    So does what was seen at the first one: most of it was seen before the step.
+    So are the samples of the first tick: most of them were taken before the step.
     """
     lag = after(5, 5)
     lag.step_clock()
@@ -56,8 +56,8 @@ def test_after_a_step_of_the_clock_old_samples_count_for_two_ticks() -> None:
     assert usual(lag, 2, 9) == [2, 9]
 
 
-def test_a_second_step_keeps_nothing_longer() -> None:
-    """What falls away at the next tick does so after another step, too."""
+def test_a_second_step_does_not_keep_samples_longer() -> None:
+    """Samples due to be dropped at the next tick are dropped then, despite another step."""
     lag = after(5)
     lag.step_clock()
     lag.on_tick(7)
@@ -65,8 +65,8 @@ def test_a_second_step_keeps_nothing_longer() -> None:
     assert usual(lag, 8, 9) == [8, 9]
 
 
-def test_after_a_pause_what_arrives_has_waited() -> None:
-    """Until the next tick; and for as long as all events are later than usual by more than a second."""
+def test_events_that_arrive_after_a_pause_count_as_having_waited() -> None:
+    """Until the next tick, and then while all events are more than a second later than usual."""
     lag = after(5)
     assert not lag.messages_waited
     lag.on_tick(None, paused=True)
@@ -82,7 +82,7 @@ def test_after_a_pause_what_arrives_has_waited() -> None:
 
 
 def test_a_segment_begins_with_nothing() -> None:
-    """It can be read alone; a step before it is forgotten, too."""
+    """It can be read alone; a step before it is forgotten too."""
     lag = after(5)
     lag.step_clock()
     lag.begin_segment()

@@ -1,4 +1,4 @@
-"""The state machine: each rule of the table followed once, and no input without one."""
+"""The state machine: each rule of the table is followed once, and every input has a rule."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def cold() -> SymbolSync:
 
 
 def syncing(*held: DepthEvent) -> SymbolSync:
-    """Connected at second 1; the snapshot has been requested, the events wait for it."""
+    """Connected at second 1; the snapshot has been requested, and events wait for it."""
     machine = cold()
     machine.handle(connected(1), 1 * SECOND)
     for item in held:
@@ -62,7 +62,7 @@ def resyncing() -> SymbolSync:
 
 
 def ended() -> SymbolSync:
-    """Was LIVE at id 10 when, at second 5, the exchange did not list it any more."""
+    """Was LIVE at id 10 when, at second 5, the exchange stopped listing it."""
     machine = live()
     machine.handle(listed(DELISTED), 5 * SECOND)
     return machine
@@ -100,7 +100,7 @@ def not_opened() -> SymbolSync:
 
 
 class Case(NamedTuple):
-    """What is promised: from where, on what, to where, saying what."""
+    """One promise: the state before, the input, the state after, and the outputs."""
 
     promise: str
     start: Callable[[], SymbolSync]
@@ -216,39 +216,39 @@ def followed(machine: SymbolSync, item: SyncInput) -> Rule:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.promise)
 def test_each_promise_of_the_table(case: Case) -> None:
-    """From this state, on this input, to this state and these words."""
+    """From this state, this input leads to that state and those outputs."""
     machine = case.start()
     assert machine.handle(case.item, 9 * SECOND) == case.says
     assert machine.state is case.becomes
 
 
-def test_no_row_is_untested() -> None:
-    """The cases above follow every row of the table at least once."""
+def test_every_row_is_tested() -> None:
+    """The cases above follow each row of the table at least once."""
     used = [followed(case.start(), case.item) for case in CASES]
     assert [rule for rule in TABLE if rule not in used] == []
 
 
 @pytest.mark.parametrize(("state", "item"), list(itertools.product(State, INPUTS)))
 def test_every_state_has_a_rule_for_every_input(state: State, item: type) -> None:
-    """There is no input that a state does not expect: the last rule always holds."""
+    """No input is unexpected in any state: the last rule always applies."""
     assert SymbolSync.rules[state, item][-1].condition is SymbolSync._always
 
 
 @pytest.mark.parametrize(("state", "item"), list(itertools.product(State, INPUTS)))
-def test_what_the_table_does_not_name_changes_nothing(state: State, item: type) -> None:
-    """Neither the state, nor is anything said."""
+def test_an_input_that_the_table_does_not_name_changes_nothing(state: State, item: type) -> None:
+    """The state stays, and there is no output."""
     if not any((rule.state, rule.input) == (state, item) for rule in TABLE):
         (rule,) = SymbolSync.rules[state, item]
         assert (rule.next_state, rule.action) == (state, SymbolSync._ignore)
 
 
-def test_states_have_their_words_on_the_tape() -> None:
-    """Checkpoints name them, and the next start reads them: they never change."""
+def test_the_names_of_states_on_the_tape_never_change() -> None:
+    """Checkpoints contain them, and the next start reads them."""
     assert [state.value for state in State] == ["cold", "syncing", "live", "break", "ended"]
 
 
 def test_the_index_keeps_the_table_s_order() -> None:
-    """Nothing of the table is left out, and an earlier row is tried before a later one."""
+    """No row of the table is left out, and an earlier row is tried before a later one."""
     indexed = [rule for rules in SymbolSync.rules.values() for rule in rules]
     assert [rule for rule in TABLE if rule not in indexed] == []
     for rules in SymbolSync.rules.values():
@@ -257,23 +257,23 @@ def test_the_index_keeps_the_table_s_order() -> None:
 
 
 def test_only_a_live_book_is_shown() -> None:
-    """A lost book is empty at once: no stale one can be read by mistake."""
+    """A lost book is empty at once, so that no stale book can be read by mistake."""
     for item in (event(12, 12, {"100": "2"}), lost(9)):
         machine = live()
         machine.handle(item, 9 * SECOND)
         assert shown(machine.row(0)) == ([], [])
 
 
-def test_an_ended_book_is_shown_no_more() -> None:
-    """And the end of its last gap is known, though no state follows it."""
+def test_an_ended_book_is_no_longer_shown() -> None:
+    """The end of its last gap is known, though no state follows it."""
     assert shown(ended().row(0)) == ([], [])
     machine = resyncing()
     machine.handle(listed(DELISTED), 9 * SECOND)
     assert (machine.gap, machine.held) == (None, [])
 
 
-def test_a_machine_begins_with_nothing() -> None:
-    """Its checkpoint says so, before anything has come."""
+def test_a_new_machine_knows_nothing() -> None:
+    """Its checkpoint says so before the first input."""
     machine = cold()
     counts = (machine.epoch, machine.update_id, machine.updates, machine.attempt, machine.known_ns)
     assert counts == (0, 0, 0, 0, 0)
@@ -289,8 +289,8 @@ def test_a_book_that_was_known_is_more_urgent_than_a_new_one() -> None:
     assert (new.urgency, again.urgency) == (Urgency.NEW, Urgency.LOST)
 
 
-def test_a_new_epoch_knows_no_time_of_the_exchange() -> None:
-    """Until its first event: a snapshot has none, and the last one is of another epoch."""
+def test_a_new_epoch_has_no_exchange_time() -> None:
+    """It has none until its first event: snapshots carry no time, and the last time is of another epoch."""
     machine = live()
     for item in (event(11, 11), event(13, 13), snapshot(20)):
         machine.handle(item, 9 * SECOND)
@@ -299,7 +299,7 @@ def test_a_new_epoch_knows_no_time_of_the_exchange() -> None:
 
 
 def test_a_cached_answer_moves_no_book_back() -> None:
-    """Also where no event is held: it is of a state before the one that was known."""
+    """Even when no event is held: the answer is older than the state that was known."""
     machine = live()
     machine.handle(lost(4), 4 * SECOND)
     machine.handle(connected(5), 5 * SECOND)
@@ -308,23 +308,23 @@ def test_a_cached_answer_moves_no_book_back() -> None:
     assert machine.state is LIVE
 
 
-def test_what_is_held_is_bounded() -> None:
-    """When no answer comes, the oldest events go, and the newest begins a new wait."""
+def test_the_number_of_held_events_is_bounded() -> None:
+    """When no answer comes, the oldest events are dropped, and the newest starts a new wait."""
     machine = full()
     machine.handle(event(9_000, 9_001), 9 * SECOND)
     assert machine.held == [WaitingEvent(9 * SECOND, event(9_000, 9_001))]
 
 
-def test_a_lost_connection_forgets_what_was_held() -> None:
-    """The next connection begins afresh, its requests counted from 1 again."""
+def test_a_lost_connection_drops_the_held_events() -> None:
+    """The next connection starts afresh, and its requests are counted from 1 again."""
     machine = syncing(event(5, 7))
     machine.handle(lost(3), 3 * SECOND)
     assert machine.held == []
     assert machine.handle(connected(4), 4 * SECOND) == (FetchSnapshot(B, 1),)
 
 
-def test_a_sign_of_life_of_the_connection_proves_no_book() -> None:
-    """A subscription can be dead while its connection answers pings: the last evidence counts."""
+def test_a_sign_of_life_from_the_connection_proves_no_book() -> None:
+    """A subscription can be dead while its connection answers pings: only the last evidence counts."""
     machine = live()
     machine.handle(lost(9, alive=7), 9 * SECOND)
     assert machine.gap is not None
@@ -332,7 +332,7 @@ def test_a_sign_of_life_of_the_connection_proves_no_book() -> None:
 
 
 def test_on_old_tapes_a_gap_begins_with_the_last_sign_of_life() -> None:
-    """They hold nothing that proves more, and must be read as they were written."""
+    """They hold no better evidence, and must be read as they were written."""
     machine = SymbolSync(B, tape_format=1)
     machine.handle(connected(1), SECOND)
     machine.handle(snapshot(10), 3 * SECOND)
@@ -342,7 +342,7 @@ def test_on_old_tapes_a_gap_begins_with_the_last_sign_of_life() -> None:
 
 
 def test_a_gap_begins_with_the_last_evidence() -> None:
-    """Whatever ends the epoch: what proved the book last is where it was known for the last time."""
+    """Whatever ends the epoch, the last evidence is the last moment at which the book was known."""
     for item in (
         event(12, 12),
         CheckFailed(),
@@ -373,9 +373,9 @@ def lost_after_an_event(
     new_segment: bool = False,
     stepped_s: int = 0,
 ) -> SymbolSync:
-    """Known since second 3, an event of that time of the exchange, then a lost connection.
+    """Known since second 3; an event that the exchange made then; then the connection is lost.
 
-    Between the last two a new segment may begin, or our clock may be set back.
+    Between the event and the loss a new segment may begin, or our clock may be set back.
     """
     machine = SymbolSync(B, lag=lag)
     machine.handle(connected(1), 1 * SECOND)
@@ -394,7 +394,7 @@ def lost_after_an_event(
     [
         (30, 29.9, 30),  # as late as usual
         (30, 28.9, 30),  # a second later, and no more
-        (30, 20, 20.1),  # it waited for 9.9 s: it was due at 20.1 s
+        (30, 20, 20.1),  # it waited 9.9 s: it was due at 20.1 s
         (30, 1, 3),  # but the snapshot proves more
     ],
 )
@@ -402,7 +402,7 @@ def lost_after_an_event(
 def test_an_event_that_waited_proves_the_book_when_it_was_due(
     stamp_s: float, exchange_s: float, starts_s: float, *, new_segment: bool
 ) -> None:
-    """Frames wait while we, or the network, stand still: their stamps say nothing about that time."""
+    """Frames wait while we or the network stand still: their stamps prove nothing about that time."""
     lag = usual(SECOND // 10)
     machine = lost_after_an_event(lag, stamp_s, exchange_s, new_segment=new_segment)
     assert machine.gap is not None
@@ -410,14 +410,14 @@ def test_an_event_that_waited_proves_the_book_when_it_was_due(
 
 
 def test_without_a_usual_lag_no_event_is_late() -> None:
-    """Clocks may differ by hours, so only what is later than usual tells of a wait."""
+    """Clocks may differ by hours, so only an event later than usual shows a wait."""
     machine = lost_after_an_event(UsualLag(), 30, 1)
     assert machine.gap is not None
     assert machine.gap.start_ns == 30 * SECOND
 
 
-def test_a_row_is_known_when_the_last_of_what_it_follows_from_is_here() -> None:
-    """An event that waited in the buffer was stamped before the snapshot that it follows."""
+def test_a_row_is_known_once_everything_it_follows_from_has_arrived() -> None:
+    """An event that waited in the buffer is stamped before the snapshot that it follows."""
     machine = syncing(event(11, 11), event(12, 12))
     machine.handle(snapshot(10), 3 * SECOND)
     for each in (event(11, 11), event(12, 12)):
@@ -425,8 +425,8 @@ def test_a_row_is_known_when_the_last_of_what_it_follows_from_is_here() -> None:
     assert machine.row(2 * SECOND).received_ns == 3 * SECOND
 
 
-def test_an_epoch_never_begins_before_the_last_moment_that_was_known() -> None:
-    """Or two gaps could overlap in time, and rows go back in it."""
+def test_an_epoch_never_begins_before_the_last_known_moment() -> None:
+    """Otherwise two gaps could overlap, and the times of rows could go back."""
     machine = live()
     machine.handle(event(11, 11), 8 * SECOND)
     machine.handle(event(13, 13), 8 * SECOND)
@@ -437,8 +437,8 @@ def test_an_epoch_never_begins_before_the_last_moment_that_was_known() -> None:
     assert machine.row(7 * SECOND).received_ns == 8 * SECOND
 
 
-def test_a_clock_that_is_set_back_takes_every_moment_with_it() -> None:
-    """Or nothing would be newer than what is known, until the clock had caught up."""
+def test_setting_the_clock_back_moves_every_stored_time() -> None:
+    """Otherwise nothing would be newer than the known state until the clock had caught up."""
     machine = live()
     machine.handle(event(12, 12), 9 * SECOND)
     machine.step_clock(-2 * SECOND)
@@ -449,23 +449,23 @@ def test_a_clock_that_is_set_back_takes_every_moment_with_it() -> None:
     assert machine.row(0).received_ns == 8 * SECOND
 
 
-def test_a_clock_that_is_set_back_moves_the_moment_of_the_snapshot() -> None:
-    """A late event proves nothing after it was due, and the snapshot before it still proves its own moment."""
+def test_setting_the_clock_back_moves_the_time_of_the_snapshot() -> None:
+    """A late event proves nothing after it was due; the snapshot before it still proves its own moment."""
     machine = lost_after_an_event(usual(SECOND // 10), 30, 0.5, stepped_s=-2)
     assert machine.gap is not None
     assert machine.gap.start_ns == 1 * SECOND
 
 
-def test_a_clock_that_is_set_back_makes_no_evidence() -> None:
-    """Of a book that was never known no moment moves."""
+def test_setting_the_clock_back_creates_no_evidence() -> None:
+    """A book that was never known has no time to move."""
     machine = SymbolSync(B)
     machine.step_clock(-2 * SECOND)
     assert (machine.stamp_ns, machine.synced_ns, machine.proved_ns) == (0, 0, 0)
     assert not machine.rests_on_event
 
 
-def test_stale_answers_are_counted_anew_in_each_segment() -> None:
-    """No checkpoint has their number, and a segment that is read alone must come to the same books."""
+def test_the_count_of_stale_answers_restarts_in_each_segment() -> None:
+    """No checkpoint has this count, and a segment read alone must give the same books."""
     machine = live()
     machine.handle(StreamSilent(), 4 * SECOND)
     machine.handle(snapshot(5), 5 * SECOND)
@@ -477,8 +477,8 @@ def test_stale_answers_are_counted_anew_in_each_segment() -> None:
     assert isinstance(synced, BookSynced)
 
 
-def test_lower_ids_are_believed_when_they_come_again_and_again() -> None:
-    """Once or twice it may be a cache's answer; the third one says that the exchange starts over."""
+def test_lower_ids_are_believed_the_third_time() -> None:
+    """The first two may come from a cache; the third means that the exchange has restarted its ids."""
     machine = live()
     machine.handle(StreamSilent(), 4 * SECOND)
     assert machine.handle(snapshot(5), 5 * SECOND) == (ASK_AGAIN,)
@@ -488,8 +488,8 @@ def test_lower_ids_are_believed_when_they_come_again_and_again() -> None:
     assert (synced.update_id, synced.counts_anew) == (5, True)
 
 
-def test_an_answer_with_the_id_of_the_lost_book_does_not_count_anew() -> None:
-    """Nothing has happened since: what connections brought is not forgotten."""
+def test_an_answer_with_the_id_of_the_lost_book_restarts_no_ids() -> None:
+    """Nothing has happened since: the progress of the connections is kept."""
     machine = live()
     machine.handle(StreamSilent(), 4 * SECOND)
     (synced,) = machine.handle(snapshot(machine.update_id), 5 * SECOND)
@@ -498,7 +498,7 @@ def test_an_answer_with_the_id_of_the_lost_book_does_not_count_anew() -> None:
 
 
 def test_after_new_ids_the_first_answer_is_believed() -> None:
-    """The stream itself has said that ids are lower now."""
+    """The stream itself has shown that ids are lower now."""
     machine = live()
     machine.handle(IdsReset(), 4 * SECOND)
     (synced,) = machine.handle(snapshot(5), 5 * SECOND)
@@ -506,15 +506,15 @@ def test_after_new_ids_the_first_answer_is_believed() -> None:
     assert synced.counts_anew
 
 
-def test_what_was_held_of_the_old_ids_is_dropped() -> None:
-    """It would not join a snapshot of the new ones."""
+def test_held_events_of_the_old_ids_are_dropped() -> None:
+    """They would not join a snapshot of the new ids."""
     machine = resyncing()
     machine.handle(IdsReset(), 5 * SECOND)
     assert machine.held == []
 
 
 def test_on_old_tapes_a_break_changes_nothing() -> None:
-    """They must be read as they were written: there a status was a note, and no more."""
+    """They must be read as they were written: a status was only a note then."""
     machine = SymbolSync(B, tape_format=1)
     machine.handle(connected(1), SECOND)
     machine.handle(snapshot(10), 3 * SECOND)
@@ -522,8 +522,8 @@ def test_on_old_tapes_a_break_changes_nothing() -> None:
     assert machine.state is LIVE
 
 
-def test_a_row_shows_what_the_book_is() -> None:
-    """Time of the exchange, our time, id, epoch, count, levels and horizons."""
+def test_a_row_shows_the_whole_state_of_the_book() -> None:
+    """Exchange time, our time, id, epoch, count, levels and horizons."""
     machine = syncing()
     machine.handle(snapshot(10, {"100": "1"}, {"101": "1"}, limit=1), 3 * SECOND)
     first = machine.row(3 * SECOND)

@@ -26,15 +26,15 @@ def test_every_record_is_stamped_first(kind: type) -> None:
     assert dataclasses.fields(kind)[0].name == "received_ns"
 
 
-def test_what_stands_on_tapes_never_changes() -> None:
-    """Other readers look for it; the format has another number once it is another one."""
+def test_names_on_tapes_never_change() -> None:
+    """Other readers rely on them; changing one requires a new format number."""
     words = (tape_records.ROTATED, tape_records.TRADING, tape_records.DELISTED)
     assert words == ("rotated", "TRADING", "DELISTED")
     assert tape_records.FORMAT == 2
 
 
 def defaults_of(kind: type) -> dict[str, object]:
-    """The fields that a record may lack, and what they are then."""
+    """The fields that a record may lack, and their default values."""
     optional = {}
     for field in dataclasses.fields(kind):
         if field.default is not MISSING:
@@ -44,8 +44,8 @@ def defaults_of(kind: type) -> dict[str, object]:
     return optional
 
 
-def test_what_older_tapes_do_not_say() -> None:
-    """They had no witness, no audits, no pulse, no shards and no trades, and each symbol traded."""
+def test_the_defaults_of_fields_that_older_tapes_lack() -> None:
+    """They had no witnesses, audits, pulse, shards or trades, and each symbol was trading."""
     assert defaults_of(SegmentStart) == {
         "witness": "none",
         "audit_s": 0.0,
@@ -77,5 +77,5 @@ def test_records_are_equal_by_content() -> None:
 
 
 def test_the_detail_of_a_loss_is_optional() -> None:
-    """The reason is for the gap, the detail for people, who need not be told."""
+    """The reason goes into the gap; the detail is for people, and may be absent."""
     assert not Disconnected(1, 0, 1, "stopped").detail

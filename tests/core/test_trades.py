@@ -1,4 +1,4 @@
-"""The trades of one symbol: each once, and what is missing is known by its ids."""
+"""The trades of one symbol: each is stored once, and the ids of missing ones are known."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ T0_US: Final = 1_780_000_000_000_000
 
 
 def trade(trade_id: int, time_us: int | None = None) -> Trade:
-    """One that happened `trade_id` milliseconds after the beginning."""
+    """A trade made `trade_id` milliseconds after the beginning."""
     at_us = T0_US + trade_id * 1_000 if time_us is None else time_us
     return Trade(BTC, trade_id, 100.0, 1.0, at_us, at_us, buyer_is_maker=False)
 
@@ -53,7 +53,7 @@ def holes(sequence: TradeSequence) -> list[tuple[int, int]]:
 
 
 def bring(sequence: TradeSequence, *trade_ids: int, at_ns: int = SECOND) -> list[int]:
-    """Trades from streams; the ids of those that are stored, and none of them says that it was filled in."""
+    """Streams bring trades; returns the ids of those stored, none of which is marked as filled in."""
     stored: list[int] = []
     for one in trade_ids:
         found = sequence.on_trade(trade(one), at_ns)
@@ -63,7 +63,7 @@ def bring(sequence: TradeSequence, *trade_ids: int, at_ns: int = SECOND) -> list
 
 
 class Case(NamedTuple):
-    """What streams bring after trade 10, what is stored of it, and what is missing then."""
+    """The trades that streams bring after trade 10, those stored, and those then missing."""
 
     brought: tuple[int, ...]
     stored: list[int]
@@ -83,32 +83,32 @@ CASES: Final[dict[str, Case]] = {
 }
 
 
-def test_the_figures_that_documents_promise() -> None:
-    """docs/format.md speaks of an hour, a million trades and a thousand holes."""
+def test_the_limits_are_those_in_the_documents() -> None:
+    """docs/format.md names an hour, a million trades and a thousand holes."""
     assert (ASK_AFTER_NS, ASK_AGAIN_NS) == (3_000_000_000, 30_000_000_000)
     assert OPEN_MAX_NS == 3_600_000_000_000
     assert (trades_module.HOLE_IDS_MAX, trades_module.HOLES_MAX) == (1_000_000, 1_000)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_what_is_stored_and_what_is_missing(case: Case) -> None:
-    """After trade 10."""
+def test_which_trades_are_stored_and_which_are_missing(case: Case) -> None:
+    """Each case begins after trade 10."""
     sequence = TradeSequence(BTC)
     bring(sequence, 10)
     assert bring(sequence, *case.brought) == case.stored
     assert holes(sequence) == case.missing
 
 
-def test_the_first_trade_has_nothing_before_it() -> None:
-    """What was traded before a recording began is not missing."""
+def test_nothing_is_missing_before_the_first_trade() -> None:
+    """Trades made before a recording began are not missing."""
     sequence = TradeSequence(BTC)
     assert sequence.save() is None
     assert bring(sequence, 1_000) == [1_000]
     assert holes(sequence) == []
 
 
-def test_a_restart_goes_on_from_the_last_id_of_its_checkpoint() -> None:
-    """So what was traded while no recorder ran is a hole."""
+def test_a_restart_continues_from_the_last_id_of_its_checkpoint() -> None:
+    """So trades made while no recorder ran are a hole."""
     first = TradeSequence(BTC)
     bring(first, 10, 12)
     again = TradeSequence(BTC, first.save())
@@ -117,8 +117,8 @@ def test_a_restart_goes_on_from_the_last_id_of_its_checkpoint() -> None:
     assert holes(again) == [(13, 19)]
 
 
-def test_the_oldest_hole_is_asked_for_when_another_connection_could_not_fill_it() -> None:
-    """Once a tick, after ASK_AFTER_NS."""
+def test_the_oldest_hole_is_requested_if_no_other_connection_fills_it() -> None:
+    """It is requested once a tick, after ASK_AFTER_NS."""
     sequence = TradeSequence(BTC)
     bring(sequence, 10, 12, 20)
     assert sequence.on_tick(SECOND + ASK_AFTER_NS - 1) == []
@@ -128,7 +128,7 @@ def test_the_oldest_hole_is_asked_for_when_another_connection_could_not_fill_it(
 
 
 def test_an_answer_fills_holes_and_nothing_else() -> None:
-    """Trades that are known already, and later ones, which the stream will bring, are not stored."""
+    """Neither known trades nor later ones, which the stream will bring, are stored from it."""
     sequence = TradeSequence(BTC)
     bring(sequence, 10, 13, 15)
     found = sequence.on_answer(11, [trade(one) for one in range(11, 19)], 9 * SECOND)
@@ -138,8 +138,8 @@ def test_an_answer_fills_holes_and_nothing_else() -> None:
     assert bring(sequence, 16, 11) == [16]
 
 
-def test_what_an_answer_leaves_out_is_declared() -> None:
-    """The exchange has later trades and not these: they will not come."""
+def test_trades_that_an_answer_leaves_out_are_declared_missing() -> None:
+    """The exchange has later trades but not these, so they will not come."""
     sequence = TradeSequence(BTC)
     bring(sequence, 10, 20)
     found = sequence.on_answer(11, [trade(one) for one in (13, 14, 17, 21)], 9 * SECOND)
@@ -150,8 +150,8 @@ def test_what_an_answer_leaves_out_is_declared() -> None:
     assert first.declared_ns == 9 * SECOND
 
 
-def test_nothing_is_concluded_about_what_an_answer_does_not_reach() -> None:
-    """It may be full, or the exchange's database behind its streams: the rest stays missing."""
+def test_trades_beyond_the_end_of_an_answer_stay_missing() -> None:
+    """The answer may be full, or the exchange's database may lag behind its streams."""
     sequence = TradeSequence(BTC)
     bring(sequence, 10, 20)
     assert ids(sequence.on_answer(11, [trade(11), trade(12)], 9 * SECOND)) == [11, 12]
@@ -164,8 +164,8 @@ def test_nothing_is_concluded_about_what_an_answer_does_not_reach() -> None:
     assert holes(sequence) == [(11, 11)]
 
 
-def test_after_an_answer_that_brought_nothing_it_waits() -> None:
-    """Otherwise an exchange that does not have them would be asked every second."""
+def test_after_an_answer_without_news_the_next_request_waits() -> None:
+    """Otherwise an exchange that lacks the trades would be asked every second."""
     sequence = TradeSequence(BTC)
     bring(sequence, 10, 20)
     sequence.on_answer(11, [], 9 * SECOND)
@@ -175,8 +175,8 @@ def test_after_an_answer_that_brought_nothing_it_waits() -> None:
     assert sequence.on_tick(40 * SECOND) == [FetchTrades(BTC, 12)]
 
 
-def test_a_hole_that_stays_open_for_too_long_is_declared() -> None:
-    """And what comes after that counts as a copy: a gap is final."""
+def test_a_hole_that_stays_open_too_long_is_declared() -> None:
+    """Its trades count as copies if they come later: a trade gap is final."""
     sequence = TradeSequence(BTC)
     bring(sequence, 10, 12)
     bring(sequence, 14, at_ns=2 * SECOND)
@@ -187,7 +187,7 @@ def test_a_hole_that_stays_open_for_too_long_is_declared() -> None:
 
 
 def test_a_hole_that_is_too_large_is_declared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A recorder that was stopped for a month does not ask for a month."""
+    """A recorder that was stopped for a month does not request a month of trades."""
     monkeypatch.setattr(trades_module, "HOLE_IDS_MAX", 3)
     sequence = TradeSequence(BTC)
     bring(sequence, 10)
@@ -196,8 +196,10 @@ def test_a_hole_that_is_too_large_is_declared_at_once(monkeypatch: pytest.Monkey
     assert holes(sequence) == [(11, 13)]
 
 
-def test_the_oldest_of_too_many_holes_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory, and checkpoints, are bounded, also when a hole is parted."""
+def test_when_there_are_too_many_holes_the_oldest_is_declared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Memory and checkpoints stay bounded, even when a hole is split."""
     monkeypatch.setattr(trades_module, "HOLES_MAX", 2)
     sequence = TradeSequence(BTC)
     bring(sequence, 10, 12, 16)
@@ -206,8 +208,8 @@ def test_the_oldest_of_too_many_holes_is_declared(monkeypatch: pytest.MonkeyPatc
     assert holes(sequence) == [(15, 15), (17, 17)]
 
 
-def test_the_end_of_a_recording_declares_what_is_open() -> None:
-    """No later recording fills it; its checkpoint has the last id only."""
+def test_the_end_of_a_recording_declares_open_holes() -> None:
+    """No later recording fills them: its checkpoint has only the last id."""
     sequence = TradeSequence(BTC)
     bring(sequence, 10, 12, 20)
     assert gaps(sequence.end(9 * SECOND, "stopped")) == [(11, 11, "stopped"), (13, 19, "stopped")]
@@ -217,8 +219,8 @@ def test_the_end_of_a_recording_declares_what_is_open() -> None:
 RESET_AT_US: Final = T0_US + 60_000_000
 
 
-def test_ids_that_start_again_are_noticed() -> None:
-    """An old id with a new time, twice in a row: what lies between is declared, both are stored."""
+def test_ids_that_start_over_are_noticed() -> None:
+    """An old id with a new time, twice in a row: the ids between are declared, both trades stored."""
     sequence = TradeSequence(BTC)
     bring(sequence, 100, 102)
     assert sequence.on_trade(trade(5, RESET_AT_US), SECOND) == []
@@ -232,8 +234,8 @@ def test_ids_that_start_again_are_noticed() -> None:
     assert holes(sequence) == [(7, 7)]
 
 
-def test_a_trade_that_is_late_by_no_more_than_that_fills_its_hole() -> None:
-    """It came by a stream: the row says so."""
+def test_a_trade_late_by_no_more_than_that_fills_its_hole() -> None:
+    """It came from a stream, and its row says so."""
     sequence = TradeSequence(BTC)
     bring(sequence, 100, 102)
     late = trade(101, T0_US + 102_000 + trades_module.LATER_US)
@@ -242,8 +244,8 @@ def test_a_trade_that_is_late_by_no_more_than_that_fills_its_hole() -> None:
     assert holes(sequence) == []
 
 
-def test_ids_that_start_again_on_two_connections() -> None:
-    """Each trade comes twice then, too."""
+def test_ids_that_start_over_on_two_connections() -> None:
+    """Each trade still comes twice."""
     sequence = TradeSequence(BTC)
     bring(sequence, 100)
     brought = [trade(one, RESET_AT_US + one) for one in (5, 5, 6, 6, 7, 7)]
@@ -254,8 +256,8 @@ def test_ids_that_start_again_on_two_connections() -> None:
     ]
 
 
-def test_one_odd_trade_does_not_start_ids_again() -> None:
-    """Garbage that looks like a trade must not open the whole past."""
+def test_one_odd_trade_does_not_restart_the_ids() -> None:
+    """Garbage that looks like a trade must not declare the whole past missing."""
     sequence = TradeSequence(BTC)
     bring(sequence, 100)
     for odd in (5, 9, 7):
@@ -264,8 +266,8 @@ def test_one_odd_trade_does_not_start_ids_again() -> None:
     assert holes(sequence) == []
 
 
-def test_an_odd_trade_does_not_wait_across_segments() -> None:
-    """No checkpoint holds it, and a segment must read alone as it was recorded."""
+def test_an_odd_trade_is_not_remembered_across_segments() -> None:
+    """No checkpoint holds it, and a segment read alone must give what was recorded."""
     sequence = TradeSequence(BTC)
     bring(sequence, 100)
     sequence.on_trade(trade(5, RESET_AT_US), SECOND)
@@ -275,7 +277,7 @@ def test_an_odd_trade_does_not_wait_across_segments() -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_any_losses_and_answers_store_each_trade_once_or_declare_it(seed: int) -> None:
-    """Two connections that lose, reorder by delay and are cut; answers that are late, cut short or have holes."""
+    """Two connections lose trades, delay them out of order, and are cut; answers are late, short or have holes."""
     dice = Random(seed)
     sequence = TradeSequence(BTC)
     last = 300

@@ -1,6 +1,6 @@
 """The four traps of the exchange's procedure, each against the state machine.
 
-The documentation describes the procedure in sentences that real captures do not follow to the letter;
+The documentation states the procedure in sentences that real captures do not follow to the letter;
 code that follows the sentences rejects good books, or accepts bad ones. Trap 4 has tests in
 test_book.py too.
 """
@@ -15,7 +15,7 @@ from support.oracle import SECOND, connected, event, shown, snapshot
 
 
 def synced(last_id: int, *held: tuple[int, int]) -> tuple[SymbolSync, list[SyncOutputs]]:
-    """A machine that held these events, got the snapshot, and took the events again."""
+    """A machine that held these events, got the snapshot, and got the events again."""
     machine = SymbolSync("BTCUSDT")
     machine.handle(connected(1), SECOND)
     for first, last in held:
@@ -27,14 +27,14 @@ def synced(last_id: int, *held: tuple[int, int]) -> tuple[SymbolSync, list[SyncO
 
 @pytest.mark.parametrize("first", [(101, 103), (100, 103), (90, 101)])
 def test_trap_1_first_event_may_begin_exactly_after_the_snapshot(first: tuple[int, int]) -> None:
-    """57 of 66 real syncs begin at L + 1, so L lies not within [U, u]; they are good all the same."""
+    """57 of 66 real syncs begin at L + 1, so L is not within [U, u]; they are good all the same."""
     machine, outputs = synced(100, first)
     assert outputs == [(event(*first),)]
     assert (machine.state, machine.update_id) == (State.LIVE, first[1])
 
 
 def test_trap_1_a_first_event_after_a_hole_is_refused() -> None:
-    """Beginning at L + 2 is one update too late: that book was never known."""
+    """L + 2 is one update too late: that book was never known."""
     machine, outputs = synced(100, (99, 100), (102, 103))
     assert outputs[0] == ()
     assert outputs[1][1:] == (FetchSnapshot("BTCUSDT", 1),)
@@ -42,7 +42,7 @@ def test_trap_1_a_first_event_after_a_hole_is_refused() -> None:
 
 
 def test_trap_2_stale_events_keep_coming_after_the_answer() -> None:
-    """Up to twelve events from before the snapshot arrive after it: each is ignored, none a gap."""
+    """Up to twelve events from before the snapshot arrive after it: each is ignored, none is a gap."""
     machine, _ = synced(100)
     for last in range(80, 101):
         assert machine.handle(event(last - 1, last), 4 * SECOND) == ()
@@ -62,7 +62,7 @@ def test_trap_3_a_quiet_symbol_needs_no_event() -> None:
 
 
 def test_trap_4_levels_beyond_the_horizon_are_kept_and_the_horizon_is_stated() -> None:
-    """A limited answer knows its side down to its last price; what changes beyond it is real."""
+    """A limited answer shows its side down to its last price; changes beyond that price are real."""
     machine = SymbolSync("BTCUSDT")
     machine.handle(connected(1), SECOND)
     machine.handle(snapshot(100, {"100": "1", "99": "1"}, limit=2), 2 * SECOND)

@@ -1,4 +1,4 @@
-"""What the core takes in and gives out are values: small, and never changed."""
+"""The inputs and outputs of the core are values: small, and never changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_a_value_has_no_dict_of_its_own(value: type) -> None:
+def test_a_value_has_no_dict(value: type) -> None:
     """Thousands of them wait in queues."""
     assert "__slots__" in vars(value)
 
@@ -35,5 +35,5 @@ def test_a_value_has_no_dict_of_its_own(value: type) -> None:
     "value", [value for value in VALUES if value not in FOR_EVERY_MESSAGE | STATE]
 )
 def test_a_value_cannot_be_changed(value: type) -> None:
-    """What the exchange said and what the core said in return is history."""
+    """Inputs from the exchange and the core's outputs are history."""
     check_frozen(value)

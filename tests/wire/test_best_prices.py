@@ -1,4 +1,4 @@
-"""The best prices of all symbols: every name, and the tops that were requested."""
+"""The best prices of all symbols: every name, and the best levels of the symbols asked for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def decoded(*entries: dict[str, Any]) -> BestPrices:
 
 
 def test_the_texts_are_kept_as_they_are() -> None:
-    """Of those that were requested; of the others the names."""
+    """For the symbols asked for; for the others only the names are kept."""
     texts = ("61222.00", "0.88634000", "61224.53000000", "1e1")
     empty = ("0.00000000", "0.00000000", "0.0", "0")
     prices = decoded(entry(BTC, *texts), entry(ETH, *empty), entry(NEW, *texts))
@@ -36,7 +36,7 @@ def test_the_texts_are_kept_as_they_are() -> None:
     )
 
 
-def test_the_built_in_exchange_is_understood() -> None:
+def test_the_answer_of_the_built_in_exchange_is_read() -> None:
     """One side may be empty."""
     tops = [BookTicker(BTC, 1, (1.5, 2.0), (2.5, 1.0)), BookTicker(ETH, 2, None, (2.5, 1.0))]
     prices = decode_best_prices(encode_tops(tops), {BTC, ETH})
@@ -57,8 +57,8 @@ def test_the_built_in_exchange_is_understood() -> None:
         ("1", "9" * 5_000, "1", "1"),
     ],
 )
-def test_numbers_that_make_no_sense_spoil_their_own_symbol_only(texts: tuple[str, ...]) -> None:
-    """One odd entry among thousands must not take the proof from all others."""
+def test_nonsensical_numbers_affect_only_their_own_symbol(texts: tuple[str, ...]) -> None:
+    """One odd entry among thousands must not cost all the others their proof."""
     good = ("1", "1", "2", "1")
     prices = decoded(entry(BTC, *texts), entry(ETH, *good), entry(NEW, *texts))
     assert prices.tops == {ETH: good}
@@ -86,14 +86,14 @@ def test_numbers_that_make_no_sense_spoil_their_own_symbol_only(texts: tuple[str
     ],
 )
 def test_anything_else_is_malformed(payload: bytes) -> None:
-    """An error page, an error body, half of an answer, numbers that are no texts."""
+    """An error page, an error body, half an answer, numbers that are not strings."""
     with pytest.raises(MalformedFrame, match="best prices"):
         decode_best_prices(payload, {BTC})
 
 
 @given(st.binary(max_size=200) | st.text().map(str.encode))
-def test_whatever_comes_is_prices_or_one_error(payload: bytes) -> None:
-    """Nothing else is raised."""
+def test_any_input_gives_prices_or_one_error(payload: bytes) -> None:
+    """No other exception is raised."""
     try:
         decode_best_prices(payload, {BTC})
     except MalformedFrame:

@@ -1,4 +1,4 @@
-"""Bytes → values: what is accepted, and that it is exact. test_encode.py has the way back."""
+"""Bytes → values: which input is accepted, and that values are exact. test_encode.py tests the reverse."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_any_order_of_fields(order: tuple[int, ...]) -> None:
 
 
 def test_fields_the_exchange_may_add_are_ignored() -> None:
-    """A new field is no reason to stop: in the event, in the wrapper, in a REST answer."""
+    """A new field in the event, in the wrapper or in a REST answer is no reason to stop."""
     more = json.dumps({**dict(FIELDS), "new": {"x": [1, None]}})
     assert decode_event(more.encode()) == EVENT
     assert decode_event(b'{"new":[1],"data":' + RAW + b"}") == EVENT
@@ -57,7 +57,7 @@ def test_fields_the_exchange_may_add_are_ignored() -> None:
 
 @pytest.mark.parametrize(("time", "time_us"), [(10**14 - 1, 10**17 - 1000), (10**14, 10**14)])
 def test_milliseconds_and_microseconds(time: int, time_us: int) -> None:
-    """Told apart by size: milliseconds reach 10^14 in the year 5138, microseconds did in 1973."""
+    """Size distinguishes them: milliseconds reach 10^14 in the year 5138, microseconds did in 1973."""
     payload = RAW.replace(b"1780861677414", str(time).encode())
     decoded = decode_event(payload)
     assert isinstance(decoded, DepthEvent)
@@ -66,7 +66,7 @@ def test_milliseconds_and_microseconds(time: int, time_us: int) -> None:
 
 @pytest.mark.parametrize("payload", [encode_server_shutdown(5), b'{"E":5,"e":"serverShutdown"}'])
 def test_server_shutdown_in_both_forms(payload: bytes) -> None:
-    """Announced raw, or in the wrapper of a combined stream."""
+    """It is announced raw, or in the wrapper of a combined stream."""
     assert decode_event(payload) == ServerShutdown()
     assert decode_event(encode_combined("!serverShutdown", payload)) == ServerShutdown()
 
@@ -86,12 +86,12 @@ def test_server_shutdown_in_both_forms(payload: bytes) -> None:
     ],
 )
 def test_well_formed_messages_of_other_kinds(payload: bytes, name: str) -> None:
-    """Named by their type, or by the fields they have; never fatal."""
+    """They are named by their type or by their fields, and are never fatal."""
     assert decode_event(payload) == UnknownEvent(name)
 
 
 def test_a_snapshot() -> None:
-    """It takes symbol and limit from the question."""
+    """Its symbol and limit come from the request."""
     assert decode_depth(DEPTH, "BTCUSDT", 5) == snapshot(160, {"4": "431"}, limit=5)
 
 
@@ -101,8 +101,8 @@ def test_an_event_may_be_empty_sided() -> None:
     assert decode_event(payload) == event(1, 1)
 
 
-def test_a_message_names_what_is_wrong() -> None:
-    """The error shows the symbol and the beginning of the bytes, safe to print."""
+def test_an_error_message_names_what_is_wrong() -> None:
+    """It shows the symbol and the beginning of the bytes, safe to print."""
     with pytest.raises(MalformedFrame, match="BTCUSDT: first id 161 is after last id 160"):
         decode_event(RAW.replace(b"157", b"161"))
     with pytest.raises(MalformedFrame, match="<html>"):
@@ -123,7 +123,7 @@ FIFTEEN_DIGITS = st.builds(
 
 @given(EIGHT_DECIMALS | FIFTEEN_DIGITS)
 def test_text_to_double_is_exact(value: Decimal) -> None:
-    """Nearest double, whose shortest text is the value again: below 2^26 with 8 decimals, or 15 digits."""
+    """The shortest text of the nearest double is the value again: up to 15 digits, or 8 decimals below 2^26."""
     text = f"{value:f}".encode()
     decoded = decode_event(RAW.replace(b"61222.00000000", text))
     assert isinstance(decoded, DepthEvent)
@@ -132,7 +132,7 @@ def test_text_to_double_is_exact(value: Decimal) -> None:
     assert Decimal(repr(price)) == value
 
 
-def test_exactness_has_a_border() -> None:
-    """From 2^26 on two values of 8 decimals share a double: the rule is not over-cautious."""
+def test_exactness_has_a_limit() -> None:
+    """From 2^26 on, two values with 8 decimals can share a double: the rule is not overcautious."""
     assert float("67108863.99999999") != float("67108863.99999998")
     assert float("67108864.00000001") == float("67108864.00000002")

@@ -1,4 +1,4 @@
-"""Values → bytes: what the built-in exchange sends is what the recorder receives."""
+"""Values → bytes: the recorder reads exactly what the built-in exchange sends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from booktape.wire.encode import (
 )
 from support.oracle import combined, snapshot, ticker
 
-# Up to where 8 decimals survive as a double.
+# Up to here 8 decimals survive as a double.
 NUMBERS = st.integers(1, 67_108_864 * 10**8 - 1).map(lambda n: n / 10**8)
 SIZES = NUMBERS | st.just(0.0)
 LEVELS: st.SearchStrategy[list[Level]] = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=20)
@@ -45,7 +45,7 @@ EVENTS = st.builds(
 
 
 def test_texts_have_eight_decimals() -> None:
-    """Whatever the number."""
+    """This holds for any number."""
     assert texts([(61222.0, 0.88634), (0.00000001, 0.0)]) == [
         ("61222.00000000", "0.88634000"),
         ("0.00000001", "0.00000000"),
@@ -53,15 +53,15 @@ def test_texts_have_eight_decimals() -> None:
 
 
 def test_an_empty_side_is_a_ticker_of_price_zero() -> None:
-    """Both ways."""
+    """This holds for encoding and for decoding."""
     empty = encode_ticker(BookTicker("BTCUSDT", 5, None, (2.0, 1.0)))
     assert json.loads(empty)["b"] == json.loads(empty)["B"] == "0.00000000"
     for message in (ticker(5, None, {"2": "1"}), ticker(5, {"1": "1"}, None), ticker(5)):
         assert decode_event(combined(message)) == message
 
 
-def test_the_best_levels_of_many_symbols_are_a_list_and_of_one_are_none() -> None:
-    """In the exchange's words; a side without levels has price and size 0."""
+def test_the_best_levels_of_several_symbols_are_a_list_and_of_one_symbol_are_not() -> None:
+    """As the exchange writes them; a side without levels has price and size 0."""
     one, other = BookTicker("A", 5, (1.5, 2.0), (2.0, 1.0)), BookTicker("B", 6, None, None)
     message = {"bidPrice": "1.50000000", "bidQty": "2.00000000"}
     message |= {"symbol": "A", "askPrice": "2.00000000", "askQty": "1.00000000"}
@@ -73,8 +73,8 @@ def test_the_best_levels_of_many_symbols_are_a_list_and_of_one_are_none() -> Non
 
 
 @given(st.integers(0, 10**16))
-def test_an_announcement_comes_back(time_ms: int) -> None:
-    """Raw, or in the wrapper."""
+def test_an_announcement_survives_encode_and_decode(time_ms: int) -> None:
+    """Whether raw or in the wrapper."""
     message = encode_server_shutdown(time_ms)
     assert json.loads(message)["E"] == time_ms
     assert decode_event(message) == decode_event(encode_combined("x", message)) == ServerShutdown()
@@ -82,7 +82,7 @@ def test_an_announcement_comes_back(time_ms: int) -> None:
 
 @given(EVENTS, st.integers(0, 999), st.booleans())
 def test_encode_then_decode_is_identity(spoken: DepthEvent, micros: int, wrapped: bool) -> None:
-    """What the built-in exchange says is what the recorder hears, with all 8 decimals."""
+    """The recorder reads what the built-in exchange sends, with all 8 decimals."""
 
     def heard(payload: bytes) -> object:
         return decode_event(encode_combined("x", payload) if wrapped else payload)
@@ -94,7 +94,7 @@ def test_encode_then_decode_is_identity(spoken: DepthEvent, micros: int, wrapped
 
 @given(st.builds(DepthSnapshot, st.just("BTCUSDT"), st.just(5000), IDS, LEVELS, LEVELS))
 def test_snapshot_encode_then_decode_is_identity(spoken: DepthSnapshot) -> None:
-    """A REST answer says what it was given, up to its limit."""
+    """A REST answer contains what it was given, up to its limit."""
     assert decode_depth(encode_depth(spoken), "BTCUSDT", 5000) == spoken
 
 
@@ -105,12 +105,12 @@ def test_a_snapshot_is_cut_at_its_limit() -> None:
 
 
 @given(st.builds(TopLevels, NAMES, IDS, LEVELS, LEVELS))
-def test_any_partial_book_comes_back(message: TopLevels) -> None:
-    """What the built-in exchange says is what the recorder hears."""
+def test_any_partial_book_survives_encode_and_decode(message: TopLevels) -> None:
+    """The recorder reads what the built-in exchange sends."""
     assert decode_event(combined(message)) == message
 
 
 @given(st.builds(BookTicker, NAMES, IDS, BEST, BEST))
-def test_any_ticker_comes_back(message: BookTicker) -> None:
-    """Also with an empty side."""
+def test_any_ticker_survives_encode_and_decode(message: BookTicker) -> None:
+    """Even with an empty side."""
     assert decode_event(combined(message)) == message

@@ -1,4 +1,4 @@
-"""Addresses: what the exchange is asked, and how many symbols go on one connection."""
+"""Addresses: which requests the exchange gets, and how many symbols fit on one connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHINESE = "币安人生USDT"
 
 
 def test_addresses_of_binance() -> None:
-    """Market data only, combined stream, microseconds; and another way to the same."""
+    """Market data only, combined stream, microseconds; and an alternative host for the same data."""
     binance = VENUES["binance"]
     assert binance.rest_urls == ("https://data-api.binance.vision", "https://api.binance.com")
     assert binance.ws_urls == (
@@ -33,8 +33,8 @@ def test_addresses_of_binance() -> None:
     )
 
 
-def test_lists_are_asked_for_by_name_or_whole() -> None:
-    """Without permission sets, where the exchange knows how to leave them out."""
+def test_lists_are_requested_by_name_or_whole() -> None:
+    """Permission sets are left out where the exchange supports that."""
     named = "symbols=%5B%22BTCUSDT%22%2C%22ETHBTC%22%5D"
     symbols = ("BTCUSDT", "ETHBTC")
     info = "/api/v3/exchangeInfo"
@@ -48,7 +48,7 @@ def test_lists_are_asked_for_by_name_or_whole() -> None:
 
 
 def test_weights_belong_to_the_venue() -> None:
-    """Binance.US counts a fifth: so what fits into a minute is the same."""
+    """Binance.US counts a fifth of the weight, so the same number of requests fits into a minute."""
     binance, us = VENUES["binance"].weights, VENUES["binance-us"].weights
     limits = (1, 100, 101, 500, 501, 1_000, 1_001, 5_000)
     assert [us.depth_weight(limit) for limit in limits] == [1, 1, 5, 5, 10, 10, 50, 50]
@@ -59,8 +59,8 @@ def test_weights_belong_to_the_venue() -> None:
         assert us.per_minute // us.depth_weight(limit) == books
 
 
-def test_other_addresses_take_the_place_of_both() -> None:
-    """One that is given has no stand-in of the exchange's own; what is not given stays."""
+def test_an_address_that_is_given_replaces_both_hosts() -> None:
+    """The alternative host of the exchange is dropped too; an address that is not given stays."""
     binance = VENUES["binance"]
     one = binance.reached_by(("http://a",), ())
     assert (one.rest_urls, one.ws_urls) == (("http://a",), binance.ws_urls)
@@ -71,13 +71,13 @@ def test_other_addresses_take_the_place_of_both() -> None:
 
 @pytest.mark.parametrize("name", VENUES)
 def test_every_venue_is_encrypted(name: str) -> None:
-    """Nothing real is asked in the clear."""
+    """No real exchange is contacted unencrypted."""
     assert {urlsplit(url).scheme for url in VENUES[name].rest_urls} == {"https"}
     assert {urlsplit(url).scheme for url in VENUES[name].ws_urls} == {"wss"}
 
 
 def test_symbols_that_are_not_ascii() -> None:
-    """They exist, and go as percent-encoded UTF-8, lower-case in the stream."""
+    """They exist, and are sent as percent-encoded UTF-8, in lower case in stream names."""
     url = HERE.depth_path(CHINESE, 5)
     assert url.isascii()
     assert parse_qs(urlsplit(url).query) == {"symbol": [CHINESE], "limit": ["5"]}
@@ -88,8 +88,8 @@ def test_symbols_that_are_not_ascii() -> None:
     )
 
 
-def test_more_streams_of_a_symbol() -> None:
-    """Side by side with its depth, and so fewer symbols fit on one connection."""
+def test_additional_streams_of_a_symbol() -> None:
+    """They share the connection with its depth stream, so fewer symbols fit on one connection."""
     url = HERE.stream_url(("BTCUSDT", "ETHBTC"), (DEPTH, "@bookTicker"))
     assert parse_qs(urlsplit(url).query)["streams"] == [
         "btcusdt@depth@100ms/btcusdt@bookTicker/ethbtc@depth@100ms/ethbtc@bookTicker"
@@ -103,7 +103,7 @@ def test_a_symbol_cannot_break_out_of_the_address() -> None:
 
 
 @given(st.lists(st.sampled_from(["BTCUSDT", "A", CHINESE, "X" * 40]), min_size=1, max_size=600))
-def test_split_keeps_all_in_order_and_fits(symbols: list[str]) -> None:
+def test_split_keeps_every_symbol_in_order_and_within_limits(symbols: list[str]) -> None:
     """No symbol is lost or moved, no address is too long, and no group could be larger."""
     groups = HERE.split(tuple(symbols))
     assert list(chain.from_iterable(groups)) == symbols
@@ -117,7 +117,7 @@ def test_split_keeps_all_in_order_and_fits(symbols: list[str]) -> None:
 def test_an_address_may_be_as_long_as_allowed(
     monkeypatch: pytest.MonkeyPatch, suffixes: tuple[str, ...]
 ) -> None:
-    """To the byte: n streams are parted by n - 1 slashes."""
+    """This is exact to the byte: n streams are separated by n - 1 slashes."""
     whole = len(HERE.stream_url(("A", CHINESE, "C"), suffixes))
     symbols = ("A", CHINESE, "C", "D")
     monkeypatch.setattr(endpoints, "URL_BYTES_MAX", whole)
@@ -127,7 +127,7 @@ def test_an_address_may_be_as_long_as_allowed(
 
 
 def test_split_at_the_number_of_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most 1,024 streams on one connection, were addresses allowed to be that long."""
+    """At most 1,024 streams share a connection, even if addresses could be long enough for more."""
     monkeypatch.setattr(endpoints, "URL_BYTES_MAX", 10**6)
     symbols = tuple(f"S{n}" for n in range(2 * STREAMS_PER_CONNECTION + 1))
     assert [len(group) for group in HERE.split(symbols)] == [1024, 1024, 1]

@@ -1,4 +1,4 @@
-"""`exchangeInfo`: which symbols there are, whether doubles can hold them, what a user meant."""
+"""`exchangeInfo`: which symbols exist, whether doubles can hold their values, what a user meant."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ANSWER = {
 
 
 def test_a_real_answer() -> None:
-    """Symbols with their status and filters, and the weight budget of one minute."""
+    """It has symbols with their status and filters, and the weight budget of one minute."""
     info = decode_exchange_info(json.dumps(ANSWER).encode())
     assert info.weight_per_minute == 1200
     assert info.symbols["BTCUSDT"] == SymbolInfo(
@@ -54,8 +54,8 @@ def test_a_real_answer() -> None:
     )
 
 
-def test_what_is_absent_states_no_rule() -> None:
-    """No filters, no limits: nothing of a budget, and steps that refuse nothing."""
+def test_absent_filters_and_limits_state_no_rule() -> None:
+    """Without limits there is no budget, and without filters no step is refused."""
     info = decode_exchange_info(b'{"symbols":[{"symbol":"NEWCOIN"}]}')
     assert info == ExchangeInfo({"NEWCOIN": SymbolInfo("NEWCOIN")}, None)
     assert info.symbols["NEWCOIN"].prices_are_exact()
@@ -71,7 +71,7 @@ def test_what_is_absent_states_no_rule() -> None:
     ],
 )
 def test_anything_else_is_malformed(payload: bytes) -> None:
-    """An error page, an error body, or half of an answer."""
+    """An error page, an error body, or half an answer."""
     with pytest.raises(MalformedFrame, match="exchangeInfo"):
         decode_exchange_info(payload)
 
@@ -90,7 +90,7 @@ INFOS = st.builds(
 
 @given(st.lists(INFOS, max_size=4, unique_by=lambda info: info.symbol), st.integers(1, 10**6))
 def test_encode_then_decode_is_identity(infos: list[SymbolInfo], weight: int) -> None:
-    """What the built-in exchange says of itself is what the recorder reads."""
+    """The recorder reads what the built-in exchange says about itself."""
     info = decode_exchange_info(encode_exchange_info(infos, weight))
     assert info == ExchangeInfo({each.symbol: each for each in infos}, weight)
 
@@ -106,7 +106,7 @@ def test_encode_then_decode_is_identity(infos: list[SymbolInfo], weight: int) ->
     ],
 )
 def test_suggestions(asked: str, meant: str | None) -> None:
-    """The forgotten T first, then the nearest name, else nothing."""
+    """First the forgotten T, then the nearest name, otherwise nothing."""
     info = ExchangeInfo(
         {symbol: SymbolInfo(symbol) for symbol in ("BTCUSDC", "BTCUSDT", "ETHUSDC")}
     )
@@ -117,7 +117,7 @@ def test_suggestions(asked: str, meant: str | None) -> None:
     ("largest", "step", "exact"),
     [
         ("1000000.00", "0.01", True),  # BTCUSDT's price
-        ("92141578.00", "1.00", True),  # a coin counted in whole pieces
+        ("92141578.00", "1.00", True),  # a coin traded in whole units
         ("9999999.99999999", "0.00000001", True),  # 7 + 8 digits
         ("67108863.99999999", "0.00000001", True),  # 8 + 8 digits, below 2^26
         ("67108864.00000000", "0.00000001", False),  # at 2^26
@@ -128,8 +128,8 @@ def test_suggestions(asked: str, meant: str | None) -> None:
         ("999999999999999", "1", True),
         ("1000000000000000", "1", False),
         ("1000000000000000", "100.00", False),
-        ("0.00", "0.00000100", True),  # a largest of 0 states no rule
-        ("1e99", "0.00000000", True),  # nor does a step of 0
+        ("0.00", "0.00000100", True),  # a maximum of 0 states no rule
+        ("1e99", "0.00000000", True),  # neither does a step of 0
         ("1.0", "one", False),
         ("", "0.01", False),
         ("NaN", "0.01", False),
@@ -146,7 +146,7 @@ def test_suggestions(asked: str, meant: str | None) -> None:
     ],
 )
 def test_which_numbers_a_double_holds(largest: str, step: str, exact: bool) -> None:
-    """15 digits, or 8 decimals below 2^26; what cannot be read is refused. Prices and sizes alike."""
+    """15 digits, or 8 decimals below 2^26, for prices and sizes alike; unreadable numbers are refused."""
     price = SymbolInfo("X", tick_size=step, max_price=largest)
     size = SymbolInfo("X", step_size=step, max_quantity=largest)
     assert (price.prices_are_exact(), price.sizes_are_exact()) == (exact, True)
@@ -154,8 +154,8 @@ def test_which_numbers_a_double_holds(largest: str, step: str, exact: bool) -> N
 
 
 @given(st.integers(1, 15), st.integers(0, 10), st.integers(0, 10**15))
-def test_what_is_called_exact_is_exact(digits: int, decimals: int, number: int) -> None:
-    """Any multiple of an accepted step, up to the largest, survives text → double → text."""
+def test_a_step_that_is_called_exact_is_exact(digits: int, decimals: int, number: int) -> None:
+    """Any multiple of an accepted step, up to the maximum, survives text → double → text."""
     largest = Decimal(10) ** max(0, digits - decimals) - Decimal(10) ** -decimals
     step = Decimal(1).scaleb(-decimals)
     info = SymbolInfo("X", tick_size=f"{step:f}", max_price=f"{largest:f}")
@@ -177,14 +177,14 @@ def test_what_is_called_exact_is_exact(digits: int, decimals: int, number: int) 
     ],
 )
 def test_steps_are_kept_as_they_are_written(text: str, step: str) -> None:
-    """Nothing where the exchange states none, or nothing that can be read."""
+    """There is none where the exchange states none, or none that can be read."""
     info = SymbolInfo("X", tick_size=text, step_size="0.1")
     assert info.steps() == (step, "0.1")
     assert SymbolInfo("X", step_size=text).steps() == ("", step)
 
 
 def test_symbols_are_checked_before_anything_is_written() -> None:
-    """The first that is unknown, or whose prices doubles might not hold, is named; sizes are no reason."""
+    """The first symbol that is unknown, or whose prices doubles might not hold, is named; sizes are no reason."""
     fine = SymbolInfo("FINEUSDT", tick_size="0.00000001", max_price="99999999.00000000")
     wide = SymbolInfo("WIDEUSDT", step_size="0.00000001", max_quantity="99999999.00000000")
     info = ExchangeInfo({each.symbol: each for each in (SymbolInfo("BTCUSDT"), fine, wide)})
@@ -195,8 +195,8 @@ def test_symbols_are_checked_before_anything_is_written() -> None:
         info.check(["FINEUSDT"], "Binance Spot")
 
 
-def test_what_trades_and_can_be_recorded() -> None:
-    """All of it, or what is quoted in one asset; nothing that is halted or has inexact prices."""
+def test_which_symbols_trade_and_can_be_recorded() -> None:
+    """All, or all quoted in one asset; none that is halted or has inexact prices."""
     prices = ("0.01", "1000000", "0.00001", "9000")
     big = SymbolInfo("BIGUSDT", TRADING, *prices[:2], "0.00000001", "1e12", "USDT")
     fine = SymbolInfo("FINEUSDT", TRADING, "0.00000001", "1e12", quote_asset="USDT")

@@ -1,4 +1,4 @@
-"""Hostile bytes: decoding accepts or raises `MalformedFrame`, and nothing else, ever."""
+"""Hostile bytes: decoding either accepts them or raises `MalformedFrame`, never anything else."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ DECODERS: Final = (decode_event, depth, inexact)
 
 
 def survives(payload: bytes) -> None:
-    """Every decoder accepts or refuses; what is accepted keeps the values' own rules."""
+    """Every decoder accepts or refuses the bytes; accepted values obey their own rules."""
     for decode in DECODERS:
         try:
             decoded = decode(payload)
@@ -83,7 +83,7 @@ def survives(payload: bytes) -> None:
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_random_bytes(payload: bytes) -> None:
-    """Noise of any kind."""
+    """Arbitrary noise."""
     survives(payload)
 
 
@@ -99,13 +99,13 @@ JSON: Final = st.recursive(
 
 @given(JSON)
 def test_any_json(value: object) -> None:
-    """Well-formed JSON of a wrong shape, also with the exchange's own names."""
+    """Well-formed JSON of the wrong shape, some of it with the exchange's own names."""
     survives(json.dumps(value).encode())
 
 
 @given(st.integers(0, 2**32))
 def test_mutated_messages(seed: int) -> None:
-    """Real messages with bytes changed, cut out, doubled, and hostile pieces put in."""
+    """Real messages with bytes changed, removed or duplicated, and hostile pieces inserted."""
     chance = Random(seed)
     for payload in SEEDS:
         bad = bytearray(payload)
@@ -125,7 +125,7 @@ def test_mutated_messages(seed: int) -> None:
 
 @pytest.mark.parametrize("payload", SEEDS)
 def test_truncated_messages(payload: bytes) -> None:
-    """Cut anywhere, a message is refused by all."""
+    """A message cut anywhere is refused by every decoder."""
     for length in range(len(payload)):
         for decode in DECODERS:
             with pytest.raises(MalformedFrame):
@@ -134,8 +134,8 @@ def test_truncated_messages(payload: bytes) -> None:
 
 @pytest.mark.parametrize("text", [b'"nan"', b'"-nan"', b'"inf"', b'"-inf"', b'"Infinity"', b'"-1"'])
 @pytest.mark.parametrize("where", [b'"0.88634000"', b'"61222.00000000"'])
-def test_numbers_that_are_no_amounts(text: bytes, where: bytes) -> None:
-    """What is not finite, or negative, is not a price and no size, in events and in snapshots."""
+def test_numbers_that_are_not_amounts(text: bytes, where: bytes) -> None:
+    """A number that is negative or not finite is no price and no size, in events and in snapshots."""
     for decode, payload in ((decode_event, RAW), (depth, DEPTH)):
         assert where in payload
         with pytest.raises(MalformedFrame):
@@ -143,8 +143,8 @@ def test_numbers_that_are_no_amounts(text: bytes, where: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", [b'"1e400"', b'""', b'" 1"', b'"0x1"', b"null", b"true", b"[]"])
-def test_texts_that_are_no_numbers(text: bytes) -> None:
-    """Nor is anything that only looks like one, or is too large for a double."""
+def test_texts_that_are_not_numbers(text: bytes) -> None:
+    """A text that only looks like a number, or is too large for a double, is refused too."""
     with pytest.raises(MalformedFrame):
         decode_event(RAW.replace(b'"0.88634000"', text))
 
@@ -165,20 +165,20 @@ def test_ids_out_of_range(number: bytes) -> None:
 
 @pytest.mark.parametrize("field", [b'"E":', b'"s":', b'"U":', b'"u":', b'"b":', b'"a":'])
 def test_missing_fields(field: bytes) -> None:
-    """A `depthUpdate` without one of its fields is none."""
+    """A `depthUpdate` that lacks one of its fields is refused."""
     assert field in RAW
     with pytest.raises(MalformedFrame):
         decode_event(RAW.replace(field, b'"_":'))
 
 
 def test_a_message_without_a_symbol() -> None:
-    """An empty name is not a name."""
+    """An empty name does not count as a symbol."""
     with pytest.raises(MalformedFrame):
         decode_event(RAW.replace(b"BTCUSDT", b""))
 
 
 def test_duplicate_keys() -> None:
-    """Which of them counts is unknown."""
+    """It is unknown which of them counts."""
     for twice in (b'"u":160,"u":170', b'"u":160,"u":160', b'"u":160,"x":1,"x":2'):
         with pytest.raises(MalformedFrame):
             decode_event(RAW.replace(b'"u":160', twice))
@@ -194,8 +194,8 @@ LONG: Final = {
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_a_key_twice_in_a_long_message(name: str) -> None:
-    """Wherever it stands: in a long message not every byte is looked at."""
+def test_a_duplicate_key_in_a_long_message(name: str) -> None:
+    """It is found at any position, although not every byte of a long message is checked."""
     payload, decode, keys = LONG[name]
     assert isinstance(decode(payload), DepthEvent | TopLevels | DepthSnapshot)
     one_key = re.compile(rb'"(\w+)":("[^"]*"|[0-9]+|\[(?:\[[^]]*\],?)*\])')
@@ -243,6 +243,6 @@ def test_deep_nesting(payload: bytes) -> None:
 def test_text_that_is_not_utf_8(
     decode: Callable[[bytes], object], template: bytes, bad: bytes
 ) -> None:
-    """Invalid UTF-8 and lone surrogates are malformed, wherever a text is read."""
+    """Invalid UTF-8 and lone surrogates are malformed wherever text is read."""
     with pytest.raises(MalformedFrame):
         decode(template.replace(b"%s", bad))

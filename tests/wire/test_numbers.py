@@ -1,4 +1,4 @@
-"""Numbers as the exchange writes them: what the declared types refuse."""
+"""Numbers as the exchange writes them: which ones the declared types refuse."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from booktape.wire.numbers import Id, Price, Size, decimal_number, whole_number
         (Id, b"0", [b"-1", b"9223372036854775808", b"1.5"]),
     ],
 )
-def test_what_is_no_amount_is_refused(kind: type, least: bytes, refused: list[bytes]) -> None:
-    """Negative, not finite, too large; a size may be zero, a price may not."""
+def test_an_invalid_amount_is_refused(kind: type, least: bytes, refused: list[bytes]) -> None:
+    """It is negative, not finite or too large; a size may be zero, a price may not."""
     msgspec.json.decode(least, type=kind, strict=False)
     for text in refused:
         with pytest.raises(msgspec.ValidationError):
@@ -31,15 +31,15 @@ def test_what_is_no_amount_is_refused(kind: type, least: bytes, refused: list[by
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("0060", 60), ("9" * 18, 10**18 - 1)])
 def test_a_whole_number(text: str, number: int) -> None:
-    """As a header holds one."""
+    """As found in a header."""
     assert whole_number(text) == number
 
 
 @pytest.mark.parametrize(
     "text", ["", "-1", "+1", "1.5", "1e3", " 7", "7\n", "1_000", "٣", "²", "9" * 19, "9" * 5_000]
 )
-def test_what_is_no_whole_number_is_one_error(text: str) -> None:
-    """Signs, fractions, other scripts' digits, and more digits than anything has."""
+def test_an_invalid_whole_number_is_one_error(text: str) -> None:
+    """Signs, fractions, digits of other scripts, and more digits than any real number has."""
     with pytest.raises(MalformedNumber, match="is not a number"):
         whole_number(text)
 
@@ -47,8 +47,8 @@ def test_what_is_no_whole_number_is_one_error(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["0.01000000", "46116860414.00000000", "1e-8", "0E-8", "1e99", "7."]
 )
-def test_a_decimal_is_what_was_written(text: str) -> None:
-    """Trailing zeros and exponents included."""
+def test_a_decimal_is_exactly_what_was_written(text: str) -> None:
+    """That includes trailing zeros and exponents."""
     assert decimal_number(text) == Decimal(text)
 
 
@@ -60,15 +60,15 @@ def test_a_decimal_is_what_was_written(text: str) -> None:
         "1.0000000000000000000000000001",  # 29 digits: Python would compute with 28 of them
     ],
 )
-def test_what_is_no_decimal_is_one_error(text: str) -> None:
-    """No number, none that is finite, or one that Python would round or overflow on."""
+def test_an_invalid_decimal_is_one_error(text: str) -> None:
+    """It is not a number, not finite, or Python would round it or overflow on it."""
     with pytest.raises(MalformedNumber, match="is not a decimal"):
         decimal_number(text)
 
 
 @given(st.text() | st.from_regex(r"[0-9.eE+-]{1,60}", fullmatch=True))
 def test_any_text_is_a_number_or_one_error(text: str) -> None:
-    """Never another exception; and what comes back can be computed with."""
+    """There is no other exception, and the result can be used in calculations."""
     for read in (whole_number, decimal_number):
         try:
             number = read(text)

@@ -1,4 +1,4 @@
-"""What an exchange's refusal says."""
+"""Error codes in an exchange's refusal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from booktape.wire.refusal import UNREAD_PARAMETER, refusal_code
 
 
 def test_the_code_of_a_refusal_is_read() -> None:
-    """As the exchange writes it."""
+    """In the form in which the exchange writes it."""
     body = b'{"code":-1104,"msg":"Not all sent parameters were read; read 0 but was sent 1."}'
     assert refusal_code(body) == UNREAD_PARAMETER
 
@@ -16,6 +16,6 @@ def test_the_code_of_a_refusal_is_read() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"<html>", b"{}", b'{"code":"-1104"}', b'{"code":1.5}', b"\xff", b"[" * 100_000]
 )
-def test_what_has_no_code_is_no_error(body: bytes) -> None:
-    """Whatever stands between us and the exchange may answer in its place."""
+def test_a_refusal_without_a_code_raises_nothing(body: bytes) -> None:
+    """Something between us and the exchange may answer in its place."""
     assert refusal_code(body) is None

@@ -1,4 +1,4 @@
-"""What the exchange's clock says, in either unit."""
+"""The time of the exchange's clock, in either unit."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SECOND_NS = 1_780_861_677 * 10**9
         ("1780861677414", SECOND_NS + 414_500_000, 500_000),
     ],
 )
-def test_the_unit_is_seen_by_the_size(text: str, time_ns: int, unsure_ns: int) -> None:
-    """Where microseconds were requested, milliseconds may come; each is somewhere in what it names."""
+def test_the_unit_is_recognised_by_size(text: str, time_ns: int, unsure_ns: int) -> None:
+    """Milliseconds may come though microseconds were requested; the true time lies within the unit given."""
     assert decode_server_time(b'{"serverTime":%s}' % text.encode()) == (time_ns, unsure_ns)
 
 
@@ -32,14 +32,14 @@ def test_the_unit_is_seen_by_the_size(text: str, time_ns: int, unsure_ns: int) -
     ],
 )
 def test_anything_else_is_malformed(payload: bytes) -> None:
-    """An error page, an error body, a time of no clock."""
+    """An error page, an error body, a time that no clock shows."""
     with pytest.raises(MalformedFrame, match="time"):
         decode_server_time(payload)
 
 
 @given(st.binary(max_size=100) | st.text().map(str.encode))
-def test_whatever_comes_is_a_time_or_one_error(payload: bytes) -> None:
-    """Nothing else is raised."""
+def test_any_input_gives_a_time_or_one_error(payload: bytes) -> None:
+    """No other exception is raised."""
     try:
         decode_server_time(payload)
     except MalformedFrame:

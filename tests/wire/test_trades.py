@@ -1,4 +1,4 @@
-"""Trades: what is read as one, and what is refused."""
+"""Trades: which messages are read as one, and which are refused."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def answer(*changes: dict[str, Any]) -> bytes:
 
 
 def test_a_trade_of_the_stream() -> None:
-    """In microseconds or in milliseconds, with spaces, and with fields more or fewer than today's."""
+    """In microseconds or milliseconds, with spaces, and with more or fewer fields than today."""
     assert decode_event(WRAPPED) == decode_event(wrapped()) == TRADE
     in_ms = encode_combined("btcusdt@trade", encode_trade(TRADE))
     found = decode_event(in_ms)
@@ -65,19 +65,19 @@ def test_a_trade_of_the_stream() -> None:
         encode_trade(TRADE),
     ],
 )
-def test_what_is_no_trade_is_an_unknown_event(payload: bytes) -> None:
-    """It stays on the tape; its id is then missing, and asked for."""
+def test_an_invalid_trade_is_an_unknown_event(payload: bytes) -> None:
+    """It stays on the tape; its id is then missing, and is requested."""
     assert decode_event(payload) == UnknownEvent("trade")
 
 
-def test_a_key_that_stands_twice_is_refused() -> None:
-    """Which of the two counts is not known."""
+def test_a_duplicate_key_is_refused() -> None:
+    """It is unknown which of the two counts."""
     with pytest.raises(MalformedFrame, match="occurs twice"):
         decode_event(WRAPPED.replace(b'"M":true', b'"t":13'))
 
 
 def test_an_answer() -> None:
-    """It names neither its symbol nor the time of the event."""
+    """It contains neither the symbol nor the time of the event."""
     (found,) = decode_trades(answer({}), "BTCUSDT", 12)
     assert found == Trade("BTCUSDT", 12, 61_222.5, 0.25, 1_780_861_677_730_000, None, False)
     assert decode_trades(b"[]", "BTCUSDT", 12) == []
@@ -102,7 +102,7 @@ def test_an_answer() -> None:
         b'[{"id":12}]',
     ],
 )
-def test_what_is_no_answer_is_refused(payload: bytes) -> None:
-    """Nothing is concluded from it."""
+def test_an_invalid_answer_is_refused(payload: bytes) -> None:
+    """No conclusion is drawn from it."""
     with pytest.raises(MalformedFrame):
         decode_trades(payload, "BTCUSDT", 12)

@@ -1,4 +1,4 @@
-"""The witnesses' streams: what is read as one, and what is refused."""
+"""The streams of witnesses: which messages are read as one, and which are refused."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ TICKER = (
 
 
 def test_a_partial_book() -> None:
-    """Its symbol is in the stream's name only."""
+    """Its symbol appears only in the name of the stream."""
     assert decode_event(TOP) == top(160, {"61222": "0.88634"})
     assert combined(top(160, {"61222": "0.88634"})) == TOP
 
 
 def test_a_ticker() -> None:
-    """The best level of each side, as of an id that may lie inside an event."""
+    """It has the best level of each side, as of an id that may lie inside an event."""
     message = ticker(158, {"61222": "0.88634"}, {"61224.53": "1"})
     assert decode_event(TICKER) == message
     assert combined(message) == TICKER
 
 
 def test_symbols_that_are_not_ascii() -> None:
-    """However the exchange writes the stream's name."""
+    """They are read however the exchange writes the name of the stream."""
     message = top(5, {"1": "1"}, symbol="币安人生USDT")
     escaped = json.dumps(json.loads(combined(message))).replace(" ", "").encode()
     assert escaped.isascii()
@@ -46,8 +46,8 @@ def test_symbols_that_are_not_ascii() -> None:
     assert decode_event(combined(named)) == named
 
 
-def test_what_is_no_witness_has_no_decoder() -> None:
-    """Depth events, other streams, and a raw ticker: without its wrapper it is not asked for."""
+def test_a_message_that_is_no_witness_has_no_decoder() -> None:
+    """Depth events, other streams, and a raw ticker, since tickers are always requested with a wrapper."""
     depth = combined(event(1, 1))
     for payload in (depth, encode_event(event(1, 1)), encode_combined("btcusdt@depth5", b"{}")):
         assert decoder_of(payload) is None
@@ -57,7 +57,7 @@ def test_what_is_no_witness_has_no_decoder() -> None:
 
 
 def test_only_the_stream_s_name_decides() -> None:
-    """What stands far inside a message does not."""
+    """Text deep inside a message does not."""
     assert decoder_of(b'{"stream":"x@trade","data":"' + b" " * 200 + b'@bookTicker"}') is None
 
 
@@ -74,20 +74,20 @@ def test_only_the_stream_s_name_decides() -> None:
         (TICKER, b'"a"', b'"_"'),
     ],
 )
-def test_a_witness_of_a_wrong_form_is_no_witness(payload: bytes, old: bytes, new: bytes) -> None:
-    """It is JSON, and so counted as an unknown event; no level of it is ever compared."""
+def test_a_witness_of_the_wrong_form_is_no_witness(payload: bytes, old: bytes, new: bytes) -> None:
+    """It is JSON, so it counts as an unknown event, and no level of it is ever compared."""
     assert old in payload
     assert isinstance(decode_event(payload.replace(old, new)), UnknownEvent)
 
 
 @pytest.mark.parametrize("payload", [TOP, TICKER])
 def test_a_witness_that_is_cut_off_is_malformed(payload: bytes) -> None:
-    """Anywhere."""
+    """It may be cut anywhere."""
     for length in range(len(payload)):
         with pytest.raises(MalformedFrame):
             decode_event(payload[:length])
 
 
 def test_the_streams_are_named() -> None:
-    """After the lower-case symbol."""
+    """The name follows the symbol in lower case."""
     assert SUFFIXES == {DEPTH20: "@depth20@100ms", BOOK_TICKER: "@bookTicker"}
