@@ -21,7 +21,7 @@ def bids(texts: Texts, horizon: float | None = None) -> OrderBook:
 
 
 def mirrored(texts: Texts, horizon: float | None = None) -> OrderBook:
-    """The same book upside down: asks as far above 200 as the bids are below 0."""
+    """The same book mirrored: a bid at price p becomes an ask at 200 - p."""
     asks = [(200 - price, size) for price, size in levels(texts)]
     return OrderBook((), asks, None, None if horizon is None else 200 - horizon)
 
@@ -30,7 +30,7 @@ def mirrored(texts: Texts, horizon: float | None = None) -> OrderBook:
 
 
 def test_without_an_answer_there_is_no_witness() -> None:
-    """Events are only kept."""
+    """Until it comes, events are only kept."""
     under_way = Audit(10)
     assert under_way.on_applied(event(11, 11))
     assert under_way.book_of_answer(11) is None
@@ -38,13 +38,13 @@ def test_without_an_answer_there_is_no_witness() -> None:
 
 
 @pytest.mark.parametrize(("last_id", "useful"), [(9, False), (10, True), (11, True)])
-def test_an_answer_must_not_be_older_than_what_was_kept(last_id: int, *, useful: bool) -> None:
-    """What was applied between it and the request is not known any more."""
+def test_an_answer_must_not_be_older_than_the_kept_events(last_id: int, *, useful: bool) -> None:
+    """Events applied between the answer's id and the request were not kept."""
     assert Audit(10).on_answer(snapshot(last_id)) is useful
 
 
-def test_only_what_is_later_than_the_answer_is_applied() -> None:
-    """Up to its id it knows better: a later event's size counts, an earlier one's does not."""
+def test_only_events_later_than_the_answer_are_applied() -> None:
+    """The answer is right up to its id: the size of a later event counts, that of an earlier one does not."""
     under_way = Audit(10)
     for each in (event(11, 12, {"100": "5"}), event(13, 13, {"99": "6"})):
         under_way.on_applied(each)
@@ -62,15 +62,15 @@ def test_an_event_that_straddles_the_answer_is_applied_whole() -> None:
 
 
 def test_an_answer_ahead_of_the_book_waits() -> None:
-    """Until the event that reaches its id."""
+    """It waits for the event that reaches its id."""
     under_way = Audit(10)
     under_way.on_answer(snapshot(12, {"100": "7"}))
     assert under_way.book_of_answer(11) is None
     assert under_way.book_of_answer(12) == bids({"100": "7"})
 
 
-def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that does not come costs so much memory, and no more."""
+def test_the_number_of_kept_events_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that never comes costs bounded memory."""
     monkeypatch.setattr(audit, "KEPT_MAX", 2)
     under_way = Audit(10)
     assert [under_way.on_applied(event(n, n)) for n in (11, 12, 13)] == [True, True, False]
@@ -80,7 +80,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Case(NamedTuple):
-    """Bids of the book and of the witness, with their horizons; what is compared, what differs."""
+    """Bids of the book and of the witness, with their horizons; how many are compared, and which differ."""
 
     book: Texts
     book_horizon: float | None
@@ -117,8 +117,8 @@ CASES: Final = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_levels_that_both_must_know(case: Case) -> None:
-    """Inside both horizons all of either; further out what the book has, as far as it is told."""
+def test_which_levels_are_compared(case: Case) -> None:
+    """Inside both horizons, all levels of either; further out, the book's levels up to the witness's horizon."""
     book, witness = bids(case.book, case.book_horizon), bids(case.witness, case.witness_horizon)
     found = compare(7, book, witness)
     assert (found.update_id, found.levels) == (7, case.levels)
@@ -126,7 +126,7 @@ def test_levels_that_both_must_know(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_asks_are_bids_upside_down(case: Case) -> None:
+def test_asks_are_compared_like_bids(case: Case) -> None:
     """The same cases mirrored."""
     book = mirrored(case.book, case.book_horizon)
     found = compare(7, book, mirrored(case.witness, case.witness_horizon))
@@ -134,8 +134,8 @@ def test_asks_are_bids_upside_down(case: Case) -> None:
     assert [200 - difference.price for difference in found.differences] == case.differ
 
 
-def test_what_differs_is_reported_with_both_sizes() -> None:
-    """Bids first."""
+def test_differences_are_reported_with_both_sizes() -> None:
+    """Bids come first."""
     book = OrderBook(levels({"99": "1"}), levels({"101": "2"}))
     witness = OrderBook(levels({"98": "3"}), levels({"101": "4"}))
     assert compare(7, book, witness).differences == (
@@ -161,7 +161,7 @@ OFFERED: Final = {"99": "1", "98": "2", "97": "3", "96": "4", "95": "5"}
 def test_a_book_learns_what_lies_beyond_its_horizon(
     mine: float | None, theirs: float | None, levels: Texts, horizon: float | None
 ) -> None:
-    """As far as the witness knows all, and the horizon only ever moves outwards."""
+    """It learns as far as the witness is complete, and its horizon only moves outwards."""
     for make in (bids, mirrored):
         book, expected = make({"99": "1", "98": "2"}, mine), make(levels, horizon)
         learn(book, make(OFFERED, theirs))
@@ -169,8 +169,8 @@ def test_a_book_learns_what_lies_beyond_its_horizon(
         assert (book.bid_horizon, book.ask_horizon) == (expected.bid_horizon, expected.ask_horizon)
 
 
-def test_nothing_is_learnt_where_the_book_knows() -> None:
-    """Inside its own horizon the two were equal."""
+def test_nothing_is_learnt_inside_the_book_s_horizon() -> None:
+    """There the two were equal."""
     book = bids({"99": "1"}, 98)
     learn(book, bids({"99": "9", "97": "3"}, 97))
     assert book == bids({"99": "1", "97": "3"})

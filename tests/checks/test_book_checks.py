@@ -82,16 +82,16 @@ def audited(update_id: int, at: int, levels: int = 4) -> Check:
 
 
 def test_an_audit_that_passes() -> None:
-    """The answer stands at the book's id, or is carried there by what was applied meanwhile."""
+    """The answer has the book's id, or is carried there by the events applied meanwhile."""
     checked = CheckedBook()
     checked.checks.on_request_sent(0)
     checked.event(12, {"99": "2"})
     assert checked.answer(11) == [audited(12, 3)]
-    assert checked.event(13) == [], "it is over"
+    assert checked.event(13) == [], "the audit is over"
 
 
 def test_an_answer_ahead_is_compared_after_the_event_that_reaches_it() -> None:
-    """Meanwhile the audit stays open."""
+    """Until then the audit stays open."""
     checked = CheckedBook()
     checked.checks.on_request_sent(0)
     assert checked.answer(12, {**BIDS, "99": "2"}) == []
@@ -100,7 +100,7 @@ def test_an_answer_ahead_is_compared_after_the_event_that_reaches_it() -> None:
 
 
 def test_an_audit_that_fails_disproves_the_book() -> None:
-    """The differing levels are told first."""
+    """The check with the levels that differ comes first."""
     checked = CheckedBook()
     checked.checks.on_request_sent(0)
     check, disproved = checked.answer(10, {"99": "1"})
@@ -108,8 +108,8 @@ def test_an_audit_that_fails_disproves_the_book() -> None:
     assert isinstance(disproved, CheckFailed)
 
 
-def test_an_audit_that_passes_teaches() -> None:
-    """What the answer knows beyond the horizon."""
+def test_a_book_learns_from_an_audit_that_passes() -> None:
+    """It learns the levels beyond its horizon that the answer shows."""
     checked = CheckedBook(limit=2)
     checked.checks.on_request_sent(0)
     assert checked.answer(10, {**BIDS, "97": "3"}) == [audited(10, 3)]
@@ -119,7 +119,7 @@ def test_an_audit_that_passes_teaches() -> None:
 
 @pytest.mark.parametrize("audit_s", [0, PERIOD_S])
 def test_an_answer_that_is_too_old_is_no_audit(audit_s: int) -> None:
-    """Nor is it later: what was applied between the two was not kept. Another one is requested."""
+    """Nor can it become one: events between its id and the request were not kept. Another is requested."""
     checked = CheckedBook(audit_s)
     checked.event(11, {"99": "2"})
     checked.checks.on_request_sent(0)
@@ -128,8 +128,8 @@ def test_an_answer_that_is_too_old_is_no_audit(audit_s: int) -> None:
     assert checked.event(12) == []
 
 
-def test_what_is_no_answer_ends_the_audit() -> None:
-    """An error page, or an answer to what was asked in the segment before: ask again, later."""
+def test_an_unusable_answer_ends_the_audit() -> None:
+    """After an error page, or an answer to a request of the previous segment, ask again later."""
     checked = CheckedBook()
     checked.checks.on_request_sent(0)
     tries = [list(checked.checks.on_answer(UnreadableAnswer(), 3 * SECOND)) for _ in range(2)]
@@ -140,8 +140,8 @@ def test_what_is_no_answer_ends_the_audit() -> None:
     assert checked.answer(11) == [FetchSnapshot(B, 2, Urgency.AUDIT)]
 
 
-def test_a_second_request_discards_what_was_under_way() -> None:
-    """Its own events are kept from its own leaving."""
+def test_a_second_request_discards_the_audit_under_way() -> None:
+    """Events for the new audit are kept from the moment its request is sent."""
     checked = CheckedBook()
     checked.checks.on_request_sent(0)
     checked.answer(12)
@@ -163,7 +163,7 @@ def test_an_answer_that_never_comes_costs_bounded_memory(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("end", [BookChecks.on_lost, lambda checks: list(checks.close())])
 def test_an_audit_ends_with_the_book_and_with_the_segment(end: object) -> None:
-    """What was kept is of no use then."""
+    """The kept events are of no use then."""
     checked = CheckedBook(audit_s=0)
     checked.checks.on_request_sent(0)
     assert callable(end)
@@ -181,8 +181,8 @@ def on_witness(
     return checked.checks.on_witness(top(update_id, sent, ASKS), connection, at * SECOND)
 
 
-def test_witnesses_that_agree_are_reported_at_the_end() -> None:
-    """Each by its own name."""
+def test_witnesses_that_agree_are_reported_at_the_end_of_the_segment() -> None:
+    """Each witness is reported under its own name."""
     checked = CheckedBook()
     assert list(on_witness(checked, BIDS, 2)) == []
     for update_id in (10, 12):
@@ -195,8 +195,8 @@ def test_witnesses_that_agree_are_reported_at_the_end() -> None:
     ]
 
 
-def test_a_ticker_may_settle_what_was_applied_before() -> None:
-    """The touch after an event is proven by the ticker that comes next."""
+def test_a_ticker_may_settle_an_event_applied_before_it() -> None:
+    """The touch after an event is proven by the next ticker."""
     checked = CheckedBook()
     list(checked.checks.on_witness(ticker(10, {"99": "1"}, {"101": "1"}), 0, 2 * SECOND))
     checked.event(11)
@@ -205,7 +205,7 @@ def test_a_ticker_may_settle_what_was_applied_before() -> None:
 
 
 def test_a_witness_that_differs_asks_for_an_audit() -> None:
-    """The row first; and not again while the request is fresh, nor while the audit is under way."""
+    """The check comes first; no second audit while the request is recent or the audit under way."""
     checked = CheckedBook()
     check, request = on_witness(checked, {"99": "1"}, 20)
     assert isinstance(check, Check)
@@ -218,8 +218,8 @@ def test_a_witness_that_differs_asks_for_an_audit() -> None:
     assert [type(output) for output in on_witness(checked, {"99": "1"}, 99)] == [Check]
 
 
-def test_a_witness_and_an_audit_may_speak_of_one_event() -> None:
-    """Both are told, the witness first."""
+def test_a_witness_and_an_audit_may_concern_the_same_event() -> None:
+    """Both are reported, the witness first."""
     checked = CheckedBook()
     checked.checks.on_request_sent(0)
     assert checked.answer(11) == []
@@ -233,13 +233,13 @@ def test_a_witness_and_an_audit_may_speak_of_one_event() -> None:
 
 
 def test_without_audits_a_difference_is_only_reported() -> None:
-    """They are switched off."""
+    """The audits are switched off."""
     assert [type(output) for output in on_witness(CheckedBook(audit_s=0), {"99": "1"}, 20)] == [
         Check
     ]
 
 
-def test_tickers_are_forgotten_when_a_connection_comes_or_goes() -> None:
+def test_tickers_are_forgotten_when_a_connection_opens_or_closes() -> None:
     """Some may have been missed."""
     checked = CheckedBook()
     list(checked.checks.on_witness(ticker(10, {"99": "1"}, {"101": "1"}), 0, 2 * SECOND))
@@ -254,24 +254,24 @@ def test_tickers_are_forgotten_when_a_connection_comes_or_goes() -> None:
 TOUCH: Final = ({"99": "1"}, {"101": "1"})
 
 
-def test_a_partial_book_of_the_book_s_id_is_evidence_where_it_agrees() -> None:
-    """At its stamp; every further copy of it, too, from any connection."""
+def test_a_partial_book_of_the_book_s_id_is_evidence_if_it_agrees() -> None:
+    """It is evidence as of its stamp, and so is every further copy of it, from any connection."""
     checked = CheckedBook()
     for at, connection in ((5, 0), (6, 0), (8, 1)):
         checked.witness(top(10, BIDS, ASKS), at, connection)
         assert checked.sync.known_ns == at * SECOND
 
 
-def test_a_partial_book_that_differs_is_none() -> None:
-    """Nor is a copy of it, nor one of the same id that had not been compared."""
+def test_a_partial_book_that_differs_is_no_evidence() -> None:
+    """Neither is a copy of it, nor one of the same id that was not compared."""
     checked = CheckedBook()
     for at in (5, 6, 8):
         checked.witness(top(10, {"99": "1"}, ASKS), at)
         assert checked.sync.known_ns == SECOND
 
 
-def test_copies_of_what_agreed_before_the_book_moved_are_none() -> None:
-    """They show a state that has passed."""
+def test_copies_of_a_partial_book_are_no_evidence_once_the_book_has_moved() -> None:
+    """They show a past state."""
     checked = CheckedBook()
     checked.witness(top(10, BIDS, ASKS), 5)
     checked.event(11, at=6)
@@ -279,8 +279,8 @@ def test_copies_of_what_agreed_before_the_book_moved_are_none() -> None:
     assert checked.sync.known_ns == 6 * SECOND
 
 
-def test_a_partial_book_that_waited_is_evidence_through_its_event() -> None:
-    """And its copies afterwards by themselves."""
+def test_a_partial_book_that_waited_becomes_evidence_with_its_event() -> None:
+    """Its later copies are evidence by themselves."""
     checked = CheckedBook()
     checked.witness(top(11, BIDS, ASKS), 5)
     assert checked.sync.known_ns == SECOND
@@ -290,7 +290,7 @@ def test_a_partial_book_that_waited_is_evidence_through_its_event() -> None:
 
 
 def test_copies_prove_nothing_in_the_next_segment_or_epoch() -> None:
-    """It can be read alone, so the first one there is compared again."""
+    """A segment can be read alone, so the first partial book in it is compared again."""
     for end in (BookChecks.on_lost, BookChecks.close):
         checked = CheckedBook()
         checked.witness(top(10, BIDS, ASKS), 5)
@@ -300,7 +300,7 @@ def test_copies_prove_nothing_in_the_next_segment_or_epoch() -> None:
         assert checked.sync.known_ns == 5 * SECOND
 
 
-def test_a_ticker_of_the_book_s_id_is_evidence_where_the_touch_agrees() -> None:
+def test_a_ticker_of_the_book_s_id_is_evidence_if_the_touch_agrees() -> None:
     """From any connection."""
     checked = CheckedBook()
     for at, connection in ((5, 0), (6, 1)):
@@ -312,16 +312,16 @@ def test_a_ticker_of_the_book_s_id_is_evidence_where_the_touch_agrees() -> None:
     assert checked.sync.known_ns == 6 * SECOND
 
 
-def test_an_audit_that_passes_is_evidence_of_when_it_was_asked_for() -> None:
-    """Its answer may have been on its way for long."""
+def test_an_audit_that_passes_is_evidence_as_of_its_request() -> None:
+    """Its answer may have taken long to arrive."""
     checked = CheckedBook()
     checked.checks.on_request_sent(5 * SECOND)
     checked.answer(10, at=8)
     assert checked.sync.known_ns == 5 * SECOND
 
 
-def test_a_pulse_that_agrees_is_evidence_of_when_it_was_asked_for() -> None:
-    """Compared at the second tick; it is summed up as the other witnesses are."""
+def test_a_pulse_that_agrees_is_evidence_as_of_its_request() -> None:
+    """It is compared at the second tick, and summed up like the other witnesses."""
     checked = CheckedBook(pulse_s=30)
     checked.checks.on_pulse(5 * SECOND, BestLevels((99.0, 1.0), (101.0, 1.0)))
     assert (checked.tick(6), checked.sync.known_ns) == ([], SECOND)
@@ -329,8 +329,8 @@ def test_a_pulse_that_agrees_is_evidence_of_when_it_was_asked_for() -> None:
     assert list(checked.checks.close()) == [Check(B, 7 * SECOND, 10, PULSE, 2)]
 
 
-def test_a_pulse_that_differs_asks_for_a_small_snapshot_at_once() -> None:
-    """However short ago the last request was; it says by its id whether the book is behind."""
+def test_a_pulse_that_differs_requests_a_small_snapshot_at_once() -> None:
+    """However recent the last request was; the snapshot's id shows whether the book is behind."""
     checked = CheckedBook(pulse_s=30)
     checked.checks.asked_ns = 6 * SECOND
     checked.checks.on_pulse(5 * SECOND, BestLevels((99.0, 2.0), (101.0, 1.0)))
@@ -343,7 +343,7 @@ def test_a_pulse_that_differs_asks_for_a_small_snapshot_at_once() -> None:
 
 
 def test_a_pulse_that_differs_during_an_audit_waits_for_it() -> None:
-    """Its answer is on its way, and will say more."""
+    """The audit's answer is on its way, and will show more."""
     checked = CheckedBook(pulse_s=30)
     checked.checks.on_request_sent(5 * SECOND)
     checked.checks.on_pulse(5 * SECOND, BestLevels((99.0, 2.0), (101.0, 1.0)))
@@ -351,7 +351,7 @@ def test_a_pulse_that_differs_during_an_audit_waits_for_it() -> None:
 
 
 def test_an_audit_finds_the_book_behind() -> None:
-    """The answer to a doubt is ahead, no event leads there: silent after three seconds."""
+    """The requested snapshot is ahead and no event leads there: silent after three seconds."""
     checked = CheckedBook(pulse_s=30)
     checked.checks.on_request_sent(5 * SECOND)
     assert checked.answer(12, at=6) == []
@@ -361,7 +361,7 @@ def test_an_audit_finds_the_book_behind() -> None:
 
 @pytest.mark.parametrize("sent", [top(12, BIDS, ASKS), ticker(12, *TOUCH)])
 def test_a_witness_finds_the_book_behind(sent: WitnessMessage) -> None:
-    """Or the events up to there come in time, and then it was evidence."""
+    """If the events up to its id come in time, it is evidence instead."""
     checked = CheckedBook()
     checked.witness(sent, 5)
     assert [checked.tick(at) for at in range(6, 10)] == [[], [], [], [StreamSilent()]]
@@ -373,14 +373,14 @@ def test_a_witness_finds_the_book_behind(sent: WitnessMessage) -> None:
 
 
 def test_a_witness_that_is_ahead_while_an_event_waits_is_not_silence() -> None:
-    """The arbiter's own hold decides that."""
+    """The arbiter's hold decides that case."""
     checked = CheckedBook()
     checked.witness(top(12, BIDS, ASKS), 5)
     assert [checked.tick(at, waits=True) for at in range(6, 30)] == [[]] * 24
 
 
-def test_a_book_that_nothing_proves_is_silent_at_its_bound() -> None:
-    """Five pulses; it was requested once before, and nothing answered."""
+def test_a_book_without_evidence_is_silent_at_its_bound() -> None:
+    """The bound is five pulses; a snapshot was requested once before, without an answer."""
     checked = CheckedBook(pulse_s=2)
     sent = [output for at in range(2, 13) for output in checked.tick(at)]
     assert requests(sent) == [100]
@@ -392,16 +392,16 @@ def low(checked: CheckedBook, at: int, last: int = 9) -> list[CheckOutput]:
     return checked.answer(last, at=at)
 
 
-def test_three_low_answers_are_new_ids() -> None:
-    """While no event came, all of them below the book's id when they were requested."""
+def test_three_low_answers_mean_that_ids_started_over() -> None:
+    """No event came, and each answer is below the id that the book had when it was requested."""
     checked = CheckedBook()
     again = [FetchSnapshot(B, n, Urgency.AUDIT) for n in (2, 3)]
     assert low(checked, 5) + low(checked, 6) == again
     assert low(checked, 7, last=3) == [IdsReset()]
 
 
-def test_one_answer_that_is_not_low_begins_the_count_anew() -> None:
-    """A cache gave the others."""
+def test_one_answer_that_is_not_low_restarts_the_count() -> None:
+    """The others came from a cache."""
     checked = CheckedBook()
     low(checked, 5)
     low(checked, 6)
@@ -410,7 +410,7 @@ def test_one_answer_that_is_not_low_begins_the_count_anew() -> None:
     assert low(checked, 10) == [IdsReset()]
 
 
-def test_an_event_meanwhile_begins_the_count_anew() -> None:
+def test_an_event_in_between_restarts_the_count() -> None:
     """While ids continue, it is the answers that are old."""
     checked = CheckedBook()
     for last in range(11, 40):
@@ -420,7 +420,7 @@ def test_an_event_meanwhile_begins_the_count_anew() -> None:
 
 
 def test_an_unreadable_answer_between_low_ones_neither_counts_nor_resets() -> None:
-    """It says nothing of ids."""
+    """It contains no ids."""
     checked = CheckedBook()
     low(checked, 5)
     low(checked, 6)
@@ -439,8 +439,8 @@ def test_low_answers_are_counted_within_one_epoch() -> None:
     assert low(checked, 9) == [IdsReset()]
 
 
-def test_an_answer_to_no_question_of_this_segment_says_nothing() -> None:
-    """Neither that the book is behind, nor that ids fell back."""
+def test_an_answer_without_a_request_in_this_segment_proves_nothing() -> None:
+    """It shows neither that the book is behind nor that ids fell back."""
     checked = CheckedBook()
     for last in (9, 9, 9, 12):
         checked.answer(last)
@@ -448,14 +448,14 @@ def test_an_answer_to_no_question_of_this_segment_says_nothing() -> None:
 
 
 def test_on_old_tapes_low_answers_never_end_an_epoch() -> None:
-    """As it was when they were recorded."""
+    """That was the rule when they were recorded."""
     checked = CheckedBook()
     checked.sync.tape_format = 1
     assert not [out for at in range(5, 30) for out in low(checked, at) if isinstance(out, IdsReset)]
 
 
-def test_a_clock_that_is_set_back_moves_what_is_due() -> None:
-    """And what was requested; a moment that there was not stays none."""
+def test_setting_the_clock_back_moves_due_times() -> None:
+    """Request times move too; a time that was not set stays unset."""
     checked = CheckedBook(pulse_s=30)
     due_ns = checked.checks.due_ns
     checked.checks.on_request_sent(9 * SECOND)
@@ -473,19 +473,19 @@ def test_a_clock_that_is_set_back_moves_what_is_due() -> None:
 
 
 def requests(outputs: list[CheckOutput], urgency: Urgency = Urgency.AUDIT) -> list[int]:
-    """The limits of the snapshots that are requested, all of this urgency."""
+    """The limits of the requested snapshots, all of which have this urgency."""
     found = [output for output in outputs if isinstance(output, FetchSnapshot)]
     assert all(request.urgency is urgency for request in found)
     return [request.limit for request in found]
 
 
 def deeper(outputs: list[CheckOutput]) -> list[int]:
-    """The same, of a book that is not yet as deep as wanted."""
+    """The same, for a book that is not yet as deep as wanted."""
     return requests(outputs, Urgency.DEEPER)
 
 
-def test_each_symbol_has_its_own_moment_of_the_period() -> None:
-    """The first audit is due within it, the next one a period after that was requested."""
+def test_each_symbol_has_its_own_time_within_the_period() -> None:
+    """The first audit is due within the first period, the next one period after the first was requested."""
     checked = CheckedBook()
     checks = checked.checks
     assert SECOND < checks.due_ns <= (1 + PERIOD_S) * SECOND
@@ -498,7 +498,7 @@ def test_each_symbol_has_its_own_moment_of_the_period() -> None:
 
 
 def test_two_symbols_are_not_due_at_once() -> None:
-    """Or all audits of a thousand symbols would be requested in one minute."""
+    """Otherwise all audits of a thousand symbols would be requested in one minute."""
     due = set()
     for symbol in ("BTCUSDT", "ETHUSDT", "BNBUSDT", "XRPUSDT"):
         checks = BookChecks(SymbolSync(symbol), PERIOD_S, 5000)
@@ -508,7 +508,7 @@ def test_two_symbols_are_not_due_at_once() -> None:
 
 
 def test_without_a_period_nothing_is_ever_due() -> None:
-    """Zero is never, also for a narrow book."""
+    """Zero means never, even for a narrow book."""
     checked = CheckedBook(audit_s=0, limit=2, depth=2)
     assert checked.checks.due_ns == NEVER_NS
     assert checked.began == []
@@ -519,8 +519,8 @@ def test_without_a_period_nothing_is_ever_due() -> None:
 
 @pytest.mark.parametrize("side", ["bids", "asks"])
 @pytest.mark.parametrize(("left", "narrow"), [(5, False), (4, True)])
-def test_a_narrow_book_is_checked_now_and_then(side: str, left: int, *, narrow: bool) -> None:
-    """Fewer than half of ten levels are left: the touch is half-way to where nothing is known."""
+def test_a_narrow_book_is_audited_from_time_to_time(side: str, left: int, *, narrow: bool) -> None:
+    """Fewer than half of ten levels are left: the touch is halfway to the horizon."""
     checked = CheckedBook(depth=10, bids={})
     book, sign = checked.sync.book, -1 if side == "bids" else 1
     # The horizon is at 100; what lies beyond it does not count.
@@ -534,7 +534,7 @@ def test_a_narrow_book_is_checked_now_and_then(side: str, left: int, *, narrow: 
 
 
 def test_requests_are_spaced_out() -> None:
-    """Whatever is due."""
+    """This holds whatever is due."""
     checked = CheckedBook()
     checked.checks.due_ns = 0
     space_s = SPACING_NS // SECOND
@@ -544,8 +544,8 @@ def test_requests_are_spaced_out() -> None:
     assert requests(checked.tick(2 * space_s)) == [100]
 
 
-def test_a_book_that_has_just_been_disproved_is_not_audited_too() -> None:
-    """It is requested anyway."""
+def test_a_book_that_has_just_been_disproved_is_not_audited_as_well() -> None:
+    """A snapshot of it is requested anyway."""
     checked = CheckedBook()
     checked.checks.on_request_sent(0)
     checked.answer(11, {"99": "1"})
@@ -567,8 +567,8 @@ def many(count: int) -> Texts:
     return {f"{99 - n / 100:.2f}": "1" for n in range(count)}
 
 
-def test_a_book_that_was_cut_off_is_asked_for_in_full() -> None:
-    """At once, and again while the answer is cut off; each time deeper, until it is all."""
+def test_a_book_that_was_cut_off_is_requested_in_full() -> None:
+    """At once, and again while the answer is cut off, each time deeper, until it is complete."""
     checked = CheckedBook(limit=100, bids=many(100))
     assert deeper(checked.began) == [500]
     for limit, found, then in ((500, 500, [1_000]), (1_000, 1_000, [5_000]), (5_000, 1_200, [])):
@@ -577,22 +577,22 @@ def test_a_book_that_was_cut_off_is_asked_for_in_full() -> None:
     assert len(checked.sync.book.bids) == 1_200
 
 
-def test_a_dense_book_is_asked_for_in_full_at_once() -> None:
+def test_a_dense_book_is_requested_in_full_at_once() -> None:
     """Its best hundred levels span ten basis points: there will be thousands."""
     dense = {f"{99 - n / 1_000:.3f}": "1" for n in range(100)}
     assert deeper(CheckedBook(limit=100, bids=dense).began) == [5_000]
 
 
 def test_each_request_is_deeper_than_the_answer_that_was_cut_off() -> None:
-    """Also when the book has lost levels meanwhile: it would be the same request for ever."""
+    """Even if the book has lost levels meanwhile: otherwise the same request would repeat for ever."""
     checked = CheckedBook(limit=100, bids=many(100))
     checked.checks.on_request_sent(0)
     checked.event(11, {"99.00": "0", "98.99": "0"})
     assert deeper(checked.answer(10, many(100), limit=100)) == [500]
 
 
-def test_what_was_shown_whole_or_as_deep_as_wanted_is_not_asked_for_again() -> None:
-    """A small answer that was not cut off is all; and one of full depth is all there is to have."""
+def test_a_book_that_is_complete_or_as_deep_as_wanted_is_not_requested_again() -> None:
+    """A small answer that was not cut off is complete, and more than full depth is not available."""
     assert CheckedBook(limit=100).began == []
     checked = CheckedBook(depth=4)
     checked.checks.on_request_sent(0)
@@ -601,8 +601,8 @@ def test_what_was_shown_whole_or_as_deep_as_wanted_is_not_asked_for_again() -> N
     assert requests(checked.answer(10, {**BIDS, "97": "1", "96": "1"}, limit=4)) == []
 
 
-def test_a_small_book_is_asked_for_cheaply() -> None:
-    """As many levels as it has, and one more, or the answer would seem cut off."""
+def test_a_small_book_is_requested_cheaply() -> None:
+    """With one level more than it has, or the answer would seem cut off."""
     assert CheckedBook().began == []
     checked = CheckedBook(bids=many(99))
     checked.checks.due_ns = 0
@@ -612,8 +612,8 @@ def test_a_small_book_is_asked_for_cheaply() -> None:
     assert requests(checked.tick(10)) == [500]
 
 
-def test_a_new_epoch_begins_with_its_first_try() -> None:
-    """What failed before is of another book."""
+def test_a_new_epoch_begins_with_a_first_attempt() -> None:
+    """Earlier failures concern another book."""
     checked = CheckedBook()
     list(checked.checks.on_answer(UnreadableAnswer(), SECOND))
     list(checked.checks.on_synced(2 * SECOND))
@@ -621,8 +621,8 @@ def test_a_new_epoch_begins_with_its_first_try() -> None:
     assert again == FetchSnapshot(B, 2, Urgency.AUDIT)
 
 
-def test_a_book_without_a_pulse_is_asked_for_before_its_bound() -> None:
-    """Not every exchange serves one. A few levels of the book's own id prove it, and cost little."""
+def test_a_book_without_a_pulse_is_requested_before_its_bound() -> None:
+    """Not every exchange serves a pulse. A few levels at the book's own id prove it at little cost."""
     checked = CheckedBook(pulse_s=30)
     asked_s = [second for second in range(2, 130) if requests(checked.tick(second)) == [100]]
     space_s = SPACING_NS // SECOND

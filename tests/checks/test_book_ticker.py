@@ -1,4 +1,4 @@
-"""`@bookTicker`: the touch after each event is that of the newest ticker up to its id, in time."""
+"""`@bookTicker`: the touch after each event equals that of the newest ticker up to its id."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class BookWithTicker:
         self.sync.handle(answer, SECOND)
 
     def event(self, last: int, bids: Texts | None = None, asks: Texts | None = None) -> list[int]:
-        """Which touches are proven by this event; each must be right."""
+        """The touches that this event proves; each must be right."""
         self.sync.handle(event(self.sync.update_id + 1, last, bids, asks), SECOND)
         return proven(list(self.witness.on_applied(self.sync)))
 
     def ticker(self, update_id: int, bid: str = "1", connection: int = 0) -> list[int]:
-        """Which touches are proven by this ticker."""
+        """The touches that this ticker proves."""
         return proven(self.hear(update_id, {"99": bid}, {"101": "1"}, connection))
 
     def hear(self, at: int, bids: Texts, asks: Texts, connection: int = 0) -> list[Comparison]:
@@ -40,8 +40,8 @@ def proven(found: list[Comparison]) -> list[int]:
     return [comparison.update_id for comparison in found]
 
 
-def test_a_touch_is_compared_once_a_later_ticker_came() -> None:
-    """Before that the one that belongs to it may still be on its way."""
+def test_a_touch_is_compared_once_a_later_ticker_has_come() -> None:
+    """Before that, the ticker that belongs to it may still be on its way."""
     book = BookWithTicker()
     book.ticker(10)
     assert book.event(11, {"98": "1"}) == []
@@ -50,8 +50,8 @@ def test_a_touch_is_compared_once_a_later_ticker_came() -> None:
     assert book.ticker(13) == []
 
 
-def test_the_greatest_id_up_to_the_event_s_counts() -> None:
-    """One inside the event, the one at its end, and none of the later ones."""
+def test_the_ticker_with_the_greatest_id_up_to_the_event_counts() -> None:
+    """It may be inside the event or at its end, but never later."""
     book = BookWithTicker()
     for at, bid in ((10, "1"), (12, "2"), (14, "3"), (17, "4")):
         book.ticker(at, bid)
@@ -60,8 +60,8 @@ def test_the_greatest_id_up_to_the_event_s_counts() -> None:
     assert book.event(17, {"99": "4"}) == []
 
 
-def test_an_event_may_be_the_one_that_settles() -> None:
-    """Tickers that ran ahead wait for their events; one settles several touches."""
+def test_an_event_may_settle_waiting_tickers() -> None:
+    """Tickers that ran ahead wait for their events; one ticker settles several touches."""
     book = BookWithTicker()
     book.ticker(10)
     assert book.event(11, {"98": "1"}) == []
@@ -71,22 +71,22 @@ def test_an_event_may_be_the_one_that_settles() -> None:
 
 
 def test_without_a_ticker_there_is_nothing_to_wait_for() -> None:
-    """What happened before the first one stays unproven."""
+    """Touches before the first ticker stay unproven."""
     book = BookWithTicker()
     assert book.event(11) == []
     assert book.ticker(12) == []
 
 
 def test_a_touch_before_the_first_ticker_is_not_compared() -> None:
-    """What was true then is unknown."""
+    """The true touch of that time is unknown."""
     book = BookWithTicker()
     book.ticker(15, "7")
     assert book.event(12) == []
     assert book.ticker(16, "7") == []
 
 
-def test_copies_say_nothing() -> None:
-    """Neither the same one again, nor an older one."""
+def test_copies_are_ignored() -> None:
+    """Both the same ticker again and an older one."""
     book = BookWithTicker()
     book.ticker(11)
     for at in (11, 10):
@@ -94,8 +94,8 @@ def test_copies_say_nothing() -> None:
     assert [waiting.update_id for waiting in book.witness.tickers] == [11]
 
 
-def test_only_one_connection_is_listened_to() -> None:
-    """Another one that joined later may skip what the first has still on its way."""
+def test_only_one_connection_counts() -> None:
+    """Another that joined later may skip tickers that are still on their way on the first."""
     book = BookWithTicker()
     book.ticker(10, connection=1)
     book.ticker(15, "3", connection=2)
@@ -104,8 +104,8 @@ def test_only_one_connection_is_listened_to() -> None:
     assert book.ticker(15, "3", connection=1) == [12]
 
 
-def test_after_forgetting_any_connection_may_speak() -> None:
-    """The first one that does is the one that counts from then on."""
+def test_after_forgetting_any_connection_may_count() -> None:
+    """The first to bring a ticker counts from then on."""
     book = BookWithTicker()
     book.ticker(10, connection=1)
     book.witness.reset()
@@ -115,8 +115,8 @@ def test_after_forgetting_any_connection_may_speak() -> None:
     assert book.ticker(12, connection=2) == [11]
 
 
-def test_forgetting_forgets_touches_too() -> None:
-    """What was not proven stays so."""
+def test_forgetting_drops_touches_too() -> None:
+    """Unproven touches stay unproven."""
     book = BookWithTicker()
     book.ticker(10)
     book.event(11)
@@ -125,7 +125,7 @@ def test_forgetting_forgets_touches_too() -> None:
 
 
 def test_a_touch_that_differs() -> None:
-    """A size, a price, an empty side: each level that one has and the other has not."""
+    """By a size, a price or an empty side: each level that only one of the two has is reported."""
     book = BookWithTicker()
     book.hear(10, {"99": "1"}, {"101": "1"})
     book.hear(11, {"99": "4"}, {"102": "1"})
@@ -143,7 +143,7 @@ def test_a_touch_that_differs() -> None:
 
 
 def test_an_empty_side_is_a_touch_too() -> None:
-    """Both show no bid."""
+    """Here neither shows a bid."""
     book = BookWithTicker()
     book.hear(11, {}, {"101": "1"})
     assert book.event(11, {"99": "0"}) == []
@@ -151,15 +151,15 @@ def test_an_empty_side_is_a_touch_too() -> None:
 
 
 def test_beyond_the_horizon_nothing_is_claimed() -> None:
-    """When all known levels are gone, the best one left may not be the true one."""
+    """When all known levels are gone, the best one left may not be the true best."""
     book = BookWithTicker(limit=1)
     book.hear(11, {"98": "1"}, {"102": "1"})
     assert book.event(11, {"99": "0", "97": "1"}, {"101": "0", "103": "1"}) == []
     assert book.ticker(12) == [11]
 
 
-def test_the_horizon_is_the_one_of_that_moment() -> None:
-    """A touch that was not known does not become wrong because the book knows more now."""
+def test_the_horizon_at_the_time_of_the_touch_counts() -> None:
+    """A touch beyond it does not become wrong because the book knows more now."""
     book = BookWithTicker(limit=1)
     book.hear(11, {"98": "1"}, {"101": "1"})
     book.event(11, {"99": "0"})
@@ -167,8 +167,10 @@ def test_the_horizon_is_the_one_of_that_moment() -> None:
     assert book.ticker(12) == [11]
 
 
-def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of touches and of tickers the oldest go; what only they could prove stays unproven."""
+def test_the_number_of_waiting_touches_and_tickers_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The oldest of both are dropped; touches that only those could prove stay unproven."""
     monkeypatch.setattr(ticker_module, "WAITING_MAX", 2)
     book = BookWithTicker()
     book.ticker(10)

@@ -1,4 +1,4 @@
-"""What both know, and where they differ."""
+"""Which levels two books both know, and where they differ."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from support.oracle import levels
         ("ask", 100.0, [98, 99, 100]),
     ],
 )
-def test_a_horizon_is_known_itself(name: str, horizon: float | None, known: list[float]) -> None:
-    """Bids from it upwards, asks from it downwards; without one every price would be known."""
+def test_the_horizon_itself_is_known(name: str, horizon: float | None, known: list[float]) -> None:
+    """Bids are known from it upwards, asks from it downwards; without a horizon every price is known."""
     prices = [98.0, 99.0, 100.0, 101.0, 102.0]
     window = KnownSide(name, [], horizon)
     assert [price for price in prices if window.knows_price(price)] == known
@@ -44,8 +44,10 @@ def test_the_best_levels_of_both_sides() -> None:
 
 @pytest.mark.parametrize("name", ["bid", "ask"])
 @pytest.mark.parametrize(("horizon", "inside"), [(None, True), (99.0, True), (98.5, False)])
-def test_whether_all_is_inside(name: str, horizon: float | None, *, inside: bool) -> None:
-    """Its worst level says so; the horizon itself is inside, and so is nothing at all."""
+def test_whether_all_levels_are_inside_the_horizon(
+    name: str, horizon: float | None, *, inside: bool
+) -> None:
+    """The worst level decides; the horizon itself is inside, and an empty side is too."""
     sign = 1 if name == "ask" else -1
     edge = horizon and horizon * sign
     window = KnownSide(name, [(98.0 * sign, 1.0), (99.0 * sign, 1.0)], edge)
@@ -54,8 +56,8 @@ def test_whether_all_is_inside(name: str, horizon: float | None, *, inside: bool
 
 
 @pytest.mark.parametrize(("name", "order"), [("bid", [103, 101, 100]), ("ask", [100, 101, 103])])
-def test_what_differs_is_reported_best_first(name: str, order: list[float]) -> None:
-    """Another size, a level too many, a level too few; where neither has a level all is well."""
+def test_differences_are_reported_best_first(name: str, order: list[float]) -> None:
+    """Another size, a level too many, a level too few; a level that neither has is no difference."""
     book, witness = {100.0: 1.0, 101.0: 2.0, 102.0: 5.0}, {100.0: 3.0, 102.0: 5.0, 103.0: 4.0}
     found = list(differences_of(name, book, witness))
     assert [difference.price for difference in found] == order
@@ -66,6 +68,6 @@ def test_what_differs_is_reported_best_first(name: str, order: list[float]) -> N
     }
 
 
-def test_no_level_and_size_zero_are_the_same() -> None:
-    """What an event deleted is not there, also where the zero is kept."""
+def test_a_missing_level_equals_one_of_size_zero() -> None:
+    """A deleted level does not exist, even where its zero is kept."""
     assert list(differences_of("bid", {100.0: 0.0}, {101.0: 0.0})) == []

@@ -60,15 +60,15 @@ def test_a_best_bid_that_is_not_below_the_best_ask_is_noted(
     *,
     is_noted: bool,
 ) -> None:
-    """Both levels are named. A tape of format 1 is read as it was written: nothing is noted."""
+    """The check names both levels. A tape of format 1 is read as it was written: nothing is noted."""
     sync = SymbolSync(B, tape_format)
     sync.book, sync.update_id = OrderBook(bids, asks), 7
     wanted = [note(5, 7, bids[0], asks[0])] if is_noted and tape_format == 2 else []
     assert crossed(sync, 5 * SECOND) == wanted
 
 
-def test_each_row_that_is_crossed_has_one_check_with_its_id_and_time() -> None:
-    """From the event that crosses it until the event that ends it, at every N-th event."""
+def test_each_crossed_row_has_one_check_with_its_id_and_time() -> None:
+    """From the event that crosses the book until the event that ends this, at every N-th event."""
     pipeline = known(every=2)
     assert pipeline.handle(event(11, 11, {"102": "5"}), 3 * SECOND) == []
     row, check = pipeline.handle(event(12, 12, {"98": "1"}), 4 * SECOND)
@@ -80,7 +80,7 @@ def test_each_row_that_is_crossed_has_one_check_with_its_id_and_time() -> None:
     assert isinstance(row, BookRow)
 
 
-def test_a_snapshot_that_is_crossed_is_a_row_and_is_noted() -> None:
+def test_a_crossed_snapshot_is_stored_as_a_row_and_noted() -> None:
     """A book begins with what the exchange sent."""
     pipeline = SymbolPipeline(SymbolSync(B), 10, 0, 5_000)
     pipeline.handle(connected(1), SECOND)
@@ -89,8 +89,8 @@ def test_a_snapshot_that_is_crossed_is_a_row_and_is_noted() -> None:
 
 
 @pytest.mark.parametrize(("every", "noted_before"), [(2, 0), (1, 1)])
-def test_between_two_rows_an_audit_notes_it(every: int, noted_before: int) -> None:
-    """Once: a state that is a row was noted with the row."""
+def test_between_two_rows_an_audit_notes_a_crossed_book(every: int, noted_before: int) -> None:
+    """It is noted once: a state that is a row was already noted with the row."""
     pipeline = known(every)
     found = pipeline.handle(event(11, 11, {"102": "5"}), 3 * SECOND)
     assert found[1:] == [note(3, 11, (102, 5), (101, 1))] * noted_before
@@ -101,7 +101,7 @@ def test_between_two_rows_an_audit_notes_it(every: int, noted_before: int) -> No
     assert noted == [note(4, 11, (102, 5), (101, 1))] * (1 - noted_before)
 
 
-def test_an_audit_that_fails_says_nothing_of_the_exchange() -> None:
+def test_an_audit_that_fails_proves_nothing_about_the_exchange() -> None:
     """That book was not the exchange's."""
     pipeline = known(every=2)
     pipeline.handle(event(11, 11, {"102": "5"}), 3 * SECOND)
@@ -116,12 +116,12 @@ SCENES: tuple[Scene, ...] = (
     connected(1, 1),
     rest(snapshot(10, {"99": "1", "98": "1"}, {"101": "1", "102": "4"}), 2),
     stream(event(11, 11, {"98": "2"}), 3, 1),
-    stream(event(12, 12, {"101.5": "5"}), 4, 1),  # a row that is crossed
-    stream(event(13, 13, {"98": "3"}), 5, 1),  # the same between two rows
+    stream(event(12, 12, {"101.5": "5"}), 4, 1),  # a crossed row
+    stream(event(13, 13, {"98": "3"}), 5, 1),  # crossed between two rows
     asked(6),
     rest(snapshot(13, {"101.5": "5", "99": "1", "98": "3"}, {"101": "1", "102": "4"}), 7),
     Tick(8 * SECOND, SECOND),
-    stream(event(14, 14, {}, {"101": "2"}), 9, 1),  # another row that is crossed
+    stream(event(14, 14, {}, {"101": "2"}), 9, 1),  # another crossed row
     stream(event(15, 15, {"101.5": "0"}), 10, 1),
     stream(event(16, 16, {"98": "7"}), 11, 1),
 )
@@ -155,8 +155,8 @@ def test_what_the_exchange_sent_is_stored_noted_and_counted(tmp_path: Path) -> N
     assert report.found.kept == []
 
 
-def test_a_tape_of_format_1_has_the_checks_it_had(tmp_path: Path) -> None:
-    """Its recorder did not look, so an old archive stays proved."""
+def test_a_tape_of_format_1_keeps_its_checks(tmp_path: Path) -> None:
+    """Its recorder did not look for crossed books; the old archive must still verify."""
     root = written(tmp_path, tape_format=1)
     assert noted(root) == []
     assert verified(root).found.kept == []
@@ -180,7 +180,7 @@ def _add(rows: list[dict[str, object]]) -> None:
 def test_verify_finds_a_note_that_is_missing_changed_or_invented(
     tmp_path: Path, change: Callable[[list[dict[str, object]]], None]
 ) -> None:
-    """Also where the forger made the manifest fit."""
+    """Even if the manifest was forged to match."""
     root = written(tmp_path)
     (checks,) = sealed(root, "checks")
     edit_table(checks, change, CHECKS)
@@ -188,7 +188,7 @@ def test_verify_finds_a_note_that_is_missing_changed_or_invented(
     assert verified(root).found.kept
 
 
-def test_what_is_not_sealed_yet_is_noted_too(tmp_path: Path) -> None:
+def test_a_crossed_book_in_an_unsealed_segment_is_noted_too(tmp_path: Path) -> None:
     """The reader computes it from the tape, at the recording's own N."""
     root = written(tmp_path / "sealed")
     (segment,) = sealed_tapes(Layout(root))

@@ -31,14 +31,14 @@ def apply_event(sync: SymbolSync, last_id: int) -> None:
     sync.handle(event(sync.update_id + 1, last_id), SECOND)
 
 
-def test_one_of_the_book_s_own_id_is_compared_at_once() -> None:
+def test_a_partial_book_of_the_book_s_own_id_is_compared_at_once() -> None:
     """A quiet symbol needs no event."""
     partial = top(10, {"99": "1"}, {"101": "2"})
     assert Depth20Check(20).on_levels(partial, known()) == SAME
 
 
-def test_one_ahead_waits_for_its_event() -> None:
-    """It mostly comes just before it."""
+def test_a_partial_book_that_is_ahead_waits_for_its_event() -> None:
+    """It usually comes just before the event."""
     sync, witness = known(), Depth20Check(20)
     assert witness.on_levels(top(12, {"99": "1"}, {"101": "2"}), sync) is None
     apply_event(sync, 11)
@@ -49,8 +49,8 @@ def test_one_ahead_waits_for_its_event() -> None:
     assert witness.on_applied(sync) is None
 
 
-def test_one_that_no_event_ends_with_is_dropped() -> None:
-    """And the one after it is compared all the same."""
+def test_a_partial_book_of_an_id_that_no_event_ends_with_is_dropped() -> None:
+    """The one after it is still compared."""
     sync, witness = known(), Depth20Check(20)
     for last_id in (12, 13):
         witness.on_levels(top(last_id, {"99": "1"}, {"101": "2"}), sync)
@@ -59,8 +59,8 @@ def test_one_that_no_event_ends_with_is_dropped() -> None:
     assert not witness.waiting
 
 
-def test_what_is_old_says_nothing() -> None:
-    """One of a state that has passed, and a copy from another connection, compared or waiting."""
+def test_an_old_partial_book_is_ignored() -> None:
+    """It shows a past state, or is a copy, from another connection, of one compared or waiting."""
     sync, witness = known(), Depth20Check(20)
     assert witness.on_levels(top(9), sync) is None
     assert witness.on_levels(top(10, {"99": "1"}, {"101": "2"}), sync)
@@ -70,8 +70,8 @@ def test_what_is_old_says_nothing() -> None:
     assert [partial.last_id for partial in witness.waiting] == [12]
 
 
-def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest goes: what the newest are about may still come."""
+def test_the_number_of_waiting_partial_books_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest is dropped: the events of the newest may still come."""
     monkeypatch.setattr(top_module, "WAITING_MAX", 2)
     sync, witness = known(), Depth20Check(20)
     for last_id in (12, 13, 14):
@@ -79,8 +79,8 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [partial.last_id for partial in witness.waiting] == [13, 14]
 
 
-def test_forgetting_is_beginning_anew() -> None:
-    """Nothing waits, and nothing counts as said."""
+def test_forgetting_starts_afresh() -> None:
+    """Nothing waits, and nothing counts as seen."""
     sync, witness = known(), Depth20Check(20)
     witness.on_levels(top(12), sync)
     witness.reset()
@@ -88,8 +88,8 @@ def test_forgetting_is_beginning_anew() -> None:
     assert witness.on_levels(top(10, {"99": "1"}, {"101": "2"}), sync) == SAME
 
 
-def test_every_way_to_differ() -> None:
-    """A size, a level too many, one too few, on both sides."""
+def test_every_kind_of_difference_is_found() -> None:
+    """A size, a level too many, a level too few, on both sides."""
     partial = top(10, {"99": "5", "98": "1"}, {"102": "2"})
     found = Depth20Check(20).on_levels(partial, known())
     assert found == Comparison(
@@ -104,8 +104,8 @@ def test_every_way_to_differ() -> None:
     )
 
 
-def test_as_many_levels_as_the_stream_shows() -> None:
-    """The book has more; what lies behind those is not compared. Of `@depth20` that is 20."""
+def test_as_many_levels_are_compared_as_the_stream_shows() -> None:
+    """`@depth20` shows 20; levels of the book behind those are not compared."""
     assert LEVELS == 20
     sync = book({"99": "1", "98": "1", "97": "1"}, {"101": "1", "102": "1", "103": "1"})
     partial = top(10, {"99": "1", "98": "1"}, {"101": "1", "102": "1"})
@@ -116,7 +116,7 @@ def test_as_many_levels_as_the_stream_shows() -> None:
 
 
 def test_nothing_is_compared_beyond_the_horizon() -> None:
-    """What the witness sees there the book need not know, and what the book has there is real."""
+    """Levels that the witness shows there may be missing from the book; those that the book has are real."""
     sync = book({"99": "1"}, {"101": "1"}, limit=1)
     sync.handle(event(11, 11, {"97": "1"}, {"103": "1"}), SECOND)
     partial = top(11, {"99": "1", "98": "1", "97": "1"}, {"101": "1", "102": "1", "103": "1"})

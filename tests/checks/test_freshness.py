@@ -1,4 +1,4 @@
-"""The two clocks of a known book: since its last evidence, and since something was seen ahead of it."""
+"""The two clocks of a known book: since its last evidence, and since a later id was first seen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def known_at(update_id: int) -> SymbolSync:
 
 
 class KnownBook:
-    """A book known at id 10, and its clocks; each tick tells a second unless it says otherwise."""
+    """A book known at id 10, and its clocks; each tick reports one second unless stated otherwise."""
 
     def __init__(self, bound_s: int | None = BOUND_S) -> None:
         self.sync = known_at(10)
@@ -33,7 +33,7 @@ class KnownBook:
         return [self.clocks.on_tick(passed_ns, waits=waits) for _ in range(count)]
 
     def silent_at(self, most: int = 100, *, waits: bool = False) -> int | None:
-        """The how-manieth tick from now says that the stream is silent."""
+        """How many ticks from now the stream is declared silent; None if that takes more than `most`."""
         for n in range(1, most + 1):
             if self.clocks.on_tick(SECOND, waits=waits):
                 return n
@@ -50,26 +50,26 @@ class KnownBook:
     ("pulse_s", "audit_s", "seconds"),
     [(30, 900, 150), (30, 0, 150), (0, 900, 1_800), (0, 0, None), (0.5, 0, 2.5)],
 )
-def test_the_bound_is_five_pulses_or_two_audits_or_none(
+def test_the_bound_is_five_pulses_or_two_audits_or_absent(
     pulse_s: float, audit_s: float, seconds: float | None
 ) -> None:
-    """The pulse decides wherever there is one; without anything that looks, silence is believed."""
+    """If there is a pulse, it decides; without any check silence is believed."""
     expected = None if seconds is None else round(seconds * SECOND)
     assert bound_ns(pulse_s, audit_s) == expected
 
 
 def test_a_book_is_silent_once_its_evidence_is_older_than_the_bound() -> None:
-    """Counted from the tick that follows the evidence; exactly the bound is not too old."""
+    """The age is counted from the tick after the evidence; evidence exactly at the bound is not too old."""
     assert KnownBook().silent_at() == 1 + BOUND_S + 1
 
 
 def test_without_a_bound_silence_is_believed() -> None:
-    """Nothing looks at quiet books, so nothing can be expected of them."""
+    """Nothing checks quiet books, so no evidence of them can be expected."""
     assert KnownBook(bound_s=None).silent_at(10_000) is None
 
 
 def test_an_event_is_evidence() -> None:
-    """Any event: the age starts over from the tick that follows."""
+    """After any event the age is counted from the next tick."""
     book = KnownBook()
     book.ticks(BOUND_S)
     book.apply(11)
@@ -77,7 +77,7 @@ def test_an_event_is_evidence() -> None:
 
 
 def test_any_other_proof_is_evidence() -> None:
-    """Where it is newer than the last one; an older one proves nothing new."""
+    """If it is newer than the last evidence; older proof adds nothing."""
     book = KnownBook()
     book.sync.note_proof(3 * SECOND)
     book.ticks(BOUND_S)
@@ -88,7 +88,7 @@ def test_any_other_proof_is_evidence() -> None:
 
 
 def test_a_new_epoch_is_evidence() -> None:
-    """A snapshot of the same id, after the book was lost."""
+    """This holds even for a snapshot of the same id as that of the lost book."""
     book = KnownBook()
     book.ticks(BOUND_S)
     book.sync.handle(CheckFailed(), 5 * SECOND)
@@ -96,8 +96,8 @@ def test_a_new_epoch_is_evidence() -> None:
     assert book.silent_at() == 1 + BOUND_S + 1
 
 
-def test_a_clock_that_is_set_back_is_no_evidence() -> None:
-    """What was proved moves with the clock, and the age continues."""
+def test_setting_the_clock_back_is_no_evidence() -> None:
+    """The time of the last proof moves with the clock, and the age continues."""
     book = KnownBook()
     book.sync.note_proof(4 * SECOND)
     book.ticks(1 + BOUND_S)
@@ -106,26 +106,26 @@ def test_a_clock_that_is_set_back_is_no_evidence() -> None:
     assert book.silent_at() == 1
 
 
-# ── what is ahead ───────────────────────────────────────────────────────────────────────────
+# ── later ids ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_is_ahead_must_be_reached_within_three_seconds() -> None:
-    """The first tick starts the clock, however long before it the message came."""
+def test_a_later_id_must_be_reached_within_three_seconds() -> None:
+    """The first tick starts the clock, however long ago the message came."""
     book = KnownBook(bound_s=None)
     book.ticks(5)
     book.clocks.on_newer_id(11)
     assert book.silent_at() == 1 + AHEAD_NS // SECOND
 
 
-def test_what_is_ahead_counts_tape_time() -> None:
+def test_the_clock_of_a_later_id_counts_tape_time() -> None:
     """Three seconds in any number of ticks."""
     book = KnownBook(bound_s=None)
     book.clocks.on_newer_id(11)
     assert book.ticks(7, passed_s=0.5) == [False] * 6 + [True]
 
 
-def test_a_book_that_reaches_what_was_ahead_is_not_silent() -> None:
-    """Just in time, at its id or past it."""
+def test_a_book_that_reaches_the_later_id_is_not_silent() -> None:
+    """It may reach it just in time, exactly or passing it."""
     for reached in (11, 13):
         book = KnownBook(bound_s=None)
         book.clocks.on_newer_id(11)
@@ -134,8 +134,8 @@ def test_a_book_that_reaches_what_was_ahead_is_not_silent() -> None:
         assert book.silent_at() is None
 
 
-def test_progress_that_does_not_reach_it_is_none() -> None:
-    """An event that comes late does not help: what was seen is overdue."""
+def test_progress_that_does_not_reach_the_later_id_does_not_count() -> None:
+    """A late event does not help: the id that was seen is overdue."""
     book = KnownBook(bound_s=None)
     book.clocks.on_newer_id(20)
     book.ticks(3)
@@ -144,7 +144,7 @@ def test_progress_that_does_not_reach_it_is_none() -> None:
 
 
 def test_a_busy_stream_is_never_silent() -> None:
-    """Each time something is ahead, and each time it is reached before long."""
+    """Later ids are seen again and again, and each is soon reached."""
     book = KnownBook(bound_s=None)
     for last in range(11, 60):
         book.clocks.on_newer_id(last)
@@ -153,8 +153,8 @@ def test_a_busy_stream_is_never_silent() -> None:
         book.clocks.on_newer_id(last + 1)
 
 
-def test_what_is_furthest_ahead_counts_once_the_first_is_reached() -> None:
-    """A witness that has shown 30 and says no more: the events up to there must come, too."""
+def test_the_furthest_id_counts_once_the_first_is_reached() -> None:
+    """After a witness has shown 30 and then stops, the events up to 30 must still come."""
     book = KnownBook(bound_s=None)
     book.clocks.on_newer_id(11)
     book.clocks.on_newer_id(30)
@@ -164,7 +164,7 @@ def test_what_is_furthest_ahead_counts_once_the_first_is_reached() -> None:
 
 
 def test_messages_in_any_order_start_one_clock() -> None:
-    """The first one decides; later ones do not restart it, nor does one with a lower id."""
+    """The first one starts it; later ones do not restart it, nor does one with a lower id."""
     book = KnownBook(bound_s=None)
     book.clocks.on_newer_id(15)
     book.ticks(2)
@@ -173,8 +173,8 @@ def test_messages_in_any_order_start_one_clock() -> None:
     assert book.silent_at() == 2
 
 
-def test_a_message_replaces_what_has_been_reached() -> None:
-    """Also between two ticks: a new distance has its own clock."""
+def test_a_message_with_a_later_id_replaces_the_one_reached() -> None:
+    """This also holds between two ticks: a new distance has its own clock."""
     book = KnownBook(bound_s=None)
     book.clocks.on_newer_id(11)
     book.ticks(3)
@@ -183,8 +183,8 @@ def test_a_message_replaces_what_has_been_reached() -> None:
     assert book.silent_at() == 1 + AHEAD_NS // SECOND
 
 
-def test_while_an_event_waits_for_another_one_the_hold_decides() -> None:
-    """Once nothing waits any more, the clock begins afresh."""
+def test_while_an_event_waits_for_another_the_hold_decides() -> None:
+    """When no event waits any more, the clock restarts."""
     book = KnownBook(bound_s=None)
     book.clocks.on_newer_id(11)
     book.ticks(3)
@@ -192,7 +192,7 @@ def test_while_an_event_waits_for_another_one_the_hold_decides() -> None:
     assert book.silent_at() == 1 + AHEAD_NS // SECOND
 
 
-def test_a_lost_book_forgets_what_was_ahead() -> None:
+def test_a_lost_book_forgets_later_ids() -> None:
     """The next epoch begins somewhere else."""
     book = KnownBook(bound_s=None)
     book.clocks.on_newer_id(11)
@@ -204,8 +204,8 @@ def test_a_lost_book_forgets_what_was_ahead() -> None:
 # ── segments ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_age_goes_on_in_the_next_segment() -> None:
-    """A checkpoint tells it; the first tick of the new segment adds to it."""
+def test_the_age_continues_in_the_next_segment() -> None:
+    """The checkpoint contains it; the first tick of the new segment adds to it."""
     book = KnownBook()
     book.ticks(8)
     assert book.clocks.age_ns == 7 * SECOND
@@ -218,8 +218,8 @@ def test_the_age_goes_on_in_the_next_segment() -> None:
     assert ahead == [[False, False, False, True]] * 2
 
 
-def test_newer_evidence_than_the_last_tick_has_no_age_yet() -> None:
-    """The next segment counts it from its own first tick."""
+def test_evidence_newer_than_the_last_tick_has_no_age_yet() -> None:
+    """The next segment counts its age from its own first tick."""
     book = KnownBook()
     book.ticks(8)
     book.apply(11)
@@ -228,8 +228,8 @@ def test_newer_evidence_than_the_last_tick_has_no_age_yet() -> None:
     assert book.silent_at() == 1 + BOUND_S + 1
 
 
-def test_what_was_ahead_is_not_carried_over() -> None:
-    """The next segment can be read alone; the witness will say it again."""
+def test_later_ids_are_not_carried_over_to_the_next_segment() -> None:
+    """It can be read alone; the witness will show the id again."""
     book = KnownBook(bound_s=None)
     book.clocks.on_newer_id(11)
     book.ticks(3)

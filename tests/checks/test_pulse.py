@@ -1,4 +1,4 @@
-"""The best levels of a quiet book, compared with an answer that names no id."""
+"""The best levels of a quiet book, compared with an answer that has no id."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class KnownBook:
 
 
 def test_a_quiet_book_is_compared_at_the_second_tick() -> None:
-    """Once; what is equal proves the moment at which the request left."""
+    """It is compared once; equality proves the moment at which the request was sent."""
     book = KnownBook()
     book.asked(5 * SECOND)
     assert book.ticks(5) == [None, (5 * SECOND, EQUAL), None, None, None]
 
 
 def test_a_difference_names_the_levels() -> None:
-    """The book's size and the exchange's."""
+    """With the book's size and the exchange's."""
     book = KnownBook()
     book.asked(5 * SECOND, OTHER)
     found = Comparison(10, 2, (Difference("bid", 100, 1, 2),))
@@ -50,15 +50,15 @@ def test_a_difference_names_the_levels() -> None:
 
 
 def test_an_empty_side_is_compared_too() -> None:
-    """The exchange shows no bid."""
+    """Here the exchange shows no bid."""
     book = KnownBook()
     book.asked(5 * SECOND, BestLevels(None, (101.0, 1.0)))
     found = Comparison(10, 2, (Difference("bid", 100, 1, 0),))
     assert book.ticks(2) == [None, (5 * SECOND, found)]
 
 
-def test_what_lies_beyond_the_horizon_is_not_compared() -> None:
-    """All known bids are gone: whether there is a better one than the next is not known."""
+def test_levels_beyond_the_horizon_are_not_compared() -> None:
+    """All known bids are gone: a better bid than the next one may exist."""
     book = KnownBook(limit=1)
     book.sync.handle(event(11, 11, {"100": "0"}), 2 * SECOND)
     book.asked(5 * SECOND, BestLevels((99.0, 7.0), (101.0, 1.0)))
@@ -67,23 +67,23 @@ def test_what_lies_beyond_the_horizon_is_not_compared() -> None:
 
 @pytest.mark.parametrize(("before_ns", "compared"), [(QUIET_NS, True), (QUIET_NS - 1, False)])
 def test_a_book_must_have_been_quiet_for_a_second(before_ns: int, *, compared: bool) -> None:
-    """Else an event that the answer contains may be on its way, or the other way round."""
+    """Otherwise an event that the answer contains may still be on its way, or the other way round."""
     book = KnownBook()
     book.apply(5 * SECOND)
     book.asked(5 * SECOND + before_ns)
     assert (book.ticks(2)[1] is not None) == compared
 
 
-def test_a_snapshot_is_no_quiet_either() -> None:
-    """A book that was fetched less than a second before the request left."""
+def test_a_book_is_not_quiet_just_after_its_snapshot() -> None:
+    """It was fetched less than a second before the request was sent."""
     book = KnownBook()
     book.asked(SECOND + QUIET_NS - 1, OTHER)
     assert book.ticks(2) == [None, None]
 
 
 @pytest.mark.parametrize("ticks_before", [0, 1])
-def test_an_event_meanwhile_ends_it(ticks_before: int) -> None:
-    """The answer may be of before or after it."""
+def test_an_event_meanwhile_ends_the_comparison(ticks_before: int) -> None:
+    """The answer may show the state before or after it."""
     book = KnownBook()
     book.asked(5 * SECOND, OTHER)
     book.ticks(ticks_before)
@@ -91,8 +91,8 @@ def test_an_event_meanwhile_ends_it(ticks_before: int) -> None:
     assert book.ticks(3) == [None] * 3
 
 
-def test_an_event_that_waits_ends_it() -> None:
-    """It ran ahead of another one, so the symbol is not quiet."""
+def test_a_waiting_event_ends_the_comparison() -> None:
+    """It ran ahead of another event, so the symbol is not quiet."""
     book = KnownBook()
     book.asked(5 * SECOND, OTHER)
     assert book.ticks(1) == [None]
@@ -101,7 +101,7 @@ def test_an_event_that_waits_ends_it() -> None:
 
 
 def test_a_later_answer_replaces_one_that_waits() -> None:
-    """Its two ticks are its own."""
+    """The later answer has its own two ticks."""
     book = KnownBook()
     book.asked(5 * SECOND, OTHER)
     book.ticks(1)
@@ -109,8 +109,8 @@ def test_a_later_answer_replaces_one_that_waits() -> None:
     assert book.ticks(2) == [None, (6 * SECOND, EQUAL)]
 
 
-def test_an_answer_of_no_use_replaces_nothing() -> None:
-    """The book was quiet when the first one was requested, and is not compared with the other."""
+def test_an_unusable_answer_replaces_nothing() -> None:
+    """The book was quiet when the first was requested, and is not compared with the second."""
     book = KnownBook()
     book.apply(5 * SECOND)
     book.asked(6 * SECOND)
@@ -118,16 +118,16 @@ def test_an_answer_of_no_use_replaces_nothing() -> None:
     assert book.ticks(2) == [None, (6 * SECOND, Comparison(11, 2, ()))]
 
 
-def test_a_book_that_is_lost_is_not_compared() -> None:
-    """Nor one whose segment ends."""
+def test_a_lost_book_is_not_compared() -> None:
+    """Nor is a book whose segment ends."""
     book = KnownBook()
     book.asked(5 * SECOND, OTHER)
     book.pulse.reset()
     assert book.ticks(3) == [None] * 3
 
 
-def test_a_clock_that_is_set_back_moves_what_is_proved() -> None:
-    """The moment at which the request left, by the clock as it is now."""
+def test_setting_the_clock_back_moves_the_time_of_the_proof() -> None:
+    """The proof has the time of the request by the clock as it is now."""
     book = KnownBook()
     book.asked(5 * SECOND)
     book.pulse.step_clock(-2 * SECOND)

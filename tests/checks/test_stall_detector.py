@@ -1,4 +1,4 @@
-"""A connection that lacks what another one delivers is found; a quiet market causes no alarm."""
+"""A connection that lacks what another delivers is found; a quiet market causes no alarm."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ class Market:
         ]
 
     def move(self, *connections: int) -> None:
-        """One more event of S0, delivered by these."""
+        """One more event of S0, delivered by these connections."""
         self.feed.last_released = (self.feed.last_released or 0) + 1
         self.feed.last_by_connection |= dict.fromkeys(connections, self.feed.last_released)
 
     def trail(self, connection: int, looks: int) -> list[tuple[int, str]]:
-        """A look at which A brought one more event, and the other one is this number of looks behind."""
+        """A look after which A has one more event, and the other connection is `looks` looks behind."""
         self.move(A)
         assert self.feed.last_released
         self.feed.last_by_connection[connection] = max(100, self.feed.last_released - looks)
         return self.find_stalled()
 
     def live(self, looks: int, *connections: int) -> None:
-        """An ordinary time: each look sees something new, and no connection is named."""
+        """Ordinary operation: each look sees a new event, and no connection is named."""
         for _ in range(looks):
             self.move(*connections)
             assert self.find_stalled() == []
@@ -62,7 +62,7 @@ class Market:
 
 
 def test_a_connection_that_falls_behind_is_named_once() -> None:
-    """After ten seconds and not before, by its number, with the symbol; then no more."""
+    """After ten seconds and not before, by its number, with the symbol, and not again."""
     market = Market(A, B)
     market.live(50, A, B)
     named = []
@@ -76,7 +76,7 @@ def test_a_connection_that_falls_behind_is_named_once() -> None:
 
 
 def test_a_connection_that_missed_the_last_event_is_named() -> None:
-    """Also when the symbol is quiet afterwards."""
+    """Even if the symbol is quiet afterwards."""
     market = Market(A, B)
     market.find_stalled()
     market.move(A)
@@ -84,13 +84,13 @@ def test_a_connection_that_missed_the_last_event_is_named() -> None:
 
 
 def test_a_connection_that_catches_up_is_not_named() -> None:
-    """Nine seconds behind for ever is slow, and not silent."""
+    """A connection that is always nine seconds behind is slow, not silent."""
     market = Market(A, B)
     assert not any(market.trail(B, 4) for _ in range(100))
 
 
 def test_a_connection_that_stays_far_behind_is_named() -> None:
-    """It moves, and what it brings is older than ten seconds."""
+    """It moves, but the events it brings are older than ten seconds."""
     market = Market(A, B)
     named = [found for _ in range(100) for found in market.trail(B, 8)]
     assert {connection for connection, _ in named} == {B}
@@ -105,7 +105,7 @@ def test_a_second_silence_is_named_again() -> None:
 
 
 def test_a_new_connection_need_not_deliver_older_events() -> None:
-    """On a quiet symbol it has nothing to deliver for hours; from the next event on it has."""
+    """On a quiet symbol it may have nothing to deliver for hours, until the next event."""
     market = Market(A)
     market.find_stalled()
     market.feed.last_by_connection[B] = None
@@ -114,14 +114,14 @@ def test_a_new_connection_need_not_deliver_older_events() -> None:
     assert market.looks_until_named(A) == 1 + BEHIND_S / STALL_CHECK_S
 
 
-def test_a_symbol_of_which_nothing_came_yet() -> None:
-    """Newly listed, or newly connected: there is nothing to be behind of."""
+def test_a_symbol_without_events_causes_no_alarm() -> None:
+    """If it is newly listed, or newly connected, there is nothing to fall behind."""
     market = Market()
     market.feed.last_released, market.feed.last_by_connection = None, {A: None, B: None}
     assert [market.find_stalled() for _ in range(HOUR)] == [[]] * HOUR
 
 
-def test_a_connection_that_comes_back_begins_anew() -> None:
+def test_a_connection_that_comes_back_starts_afresh() -> None:
     """A lost connection is forgotten, and an outage is not the silence of a connection."""
     market = Market(A, B)
     market.live(300, A, B)
@@ -136,7 +136,7 @@ def test_a_connection_that_comes_back_begins_anew() -> None:
 def test_a_symbol_that_falls_quiet_on_all_connections_causes_no_alarm(
     connections: tuple[int, ...],
 ) -> None:
-    """However busy it was before: without a new event nothing is missing. Freshness judges silence."""
+    """However busy it was before, nothing is missing without a new event. Freshness judges silence."""
     market = Market(*connections)
     market.live(HOUR, *connections)
     assert [market.find_stalled() for _ in range(HOUR)] == [[]] * HOUR

@@ -25,8 +25,8 @@ def check(at_ns: int, update_id: int, levels: int, count: int = 1, wrong: int = 
     return Check("BTCUSDT", at_ns, update_id, "depth20", levels, (WRONG,) * wrong, count)
 
 
-def test_what_passes_is_summed_until_the_next_minute() -> None:
-    """With time and id of the last one; the next minute begins with the one that ended this."""
+def test_passed_checks_are_summed_until_the_next_minute() -> None:
+    """The sum has the time and id of the last; the check that ends a minute is the first of the next."""
     passed = tally()
     assert add(passed, 11, 0) == []
     assert add(passed, 12, MINUTE - 1, levels=3) == []
@@ -35,7 +35,7 @@ def test_what_passes_is_summed_until_the_next_minute() -> None:
 
 
 def test_a_failure_is_reported_at_once() -> None:
-    """It does not count among those that passed, nor end their minute."""
+    """It neither counts among the passed checks nor ends their minute."""
     passed = tally()
     add(passed, 11, 1)
     assert add(passed, 12, 2, wrong=1) == [check(2, 12, 40, wrong=1)]
@@ -44,7 +44,7 @@ def test_a_failure_is_reported_at_once() -> None:
 
 
 def test_a_failure_in_another_minute_ends_the_minute() -> None:
-    """In the order in which things happened."""
+    """Both rows come in the order in which things happened."""
     passed = tally()
     add(passed, 11, 1)
     assert add(passed, 12, MINUTE, wrong=1) == [check(1, 11, 40), check(MINUTE, 12, 40, wrong=1)]
@@ -52,14 +52,14 @@ def test_a_failure_in_another_minute_ends_the_minute() -> None:
 
 
 def test_a_clock_that_was_set_back_ends_the_minute_too() -> None:
-    """Another minute is another one."""
+    """Any other minute counts as a new one."""
     passed = tally()
     add(passed, 11, MINUTE)
     assert add(passed, 12, MINUTE - 1) == [check(MINUTE, 11, 40)]
 
 
-def test_closing_reports_once() -> None:
-    """A segment's end."""
+def test_closing_reports_the_sum_once() -> None:
+    """This happens at the end of a segment."""
     passed = tally()
     assert list(passed.close()) == []
     add(passed, 11, 1)

@@ -1,4 +1,4 @@
-"""The machine and its checks: which of them receives what, and the order of the output."""
+"""The machine and its checks: which of them gets which input, and the order of their outputs."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def kinds(outputs: list[PipelineOutput]) -> list[type]:
     return [type(output) for output in outputs]
 
 
-def test_an_answer_to_a_machine_that_waits_is_a_beginning() -> None:
-    """The gap that ends, the epoch, its first row, and what was held: known since the answer came."""
+def test_an_answer_to_a_waiting_machine_begins_an_epoch() -> None:
+    """The gap ends; then the epoch, its first row and the held events, all known since the answer came."""
     pipeline = known()
     list(pipeline.handle(event(12, 12), 3 * SECOND))
     outputs = list(pipeline.on_snapshot(snapshot(11), 4 * SECOND))
@@ -51,8 +51,8 @@ def test_an_answer_to_a_machine_that_waits_is_a_beginning() -> None:
     assert [(row.update_id, row.received_ns // SECOND) for row in rows] == [(11, 4), (12, 4)]
 
 
-def test_what_was_held_may_end_the_epoch_at_once() -> None:
-    """A hole behind the snapshot: nothing is proven of such a book."""
+def test_held_events_may_end_the_epoch_at_once() -> None:
+    """With a hole behind the snapshot, nothing about the book is proven."""
     pipeline = cold()
     list(pipeline.handle(connected(1), SECOND))
     list(pipeline.handle(event(8, 8), SECOND))
@@ -62,7 +62,7 @@ def test_what_was_held_may_end_the_epoch_at_once() -> None:
 
 
 def test_an_answer_that_was_cut_off_is_followed_by_another_request() -> None:
-    """After the first row, as an audit."""
+    """It follows the first row, as an audit."""
     pipeline = cold()
     pipeline.sync.snapshot_limit = 1
     list(pipeline.handle(connected(1), SECOND))
@@ -75,7 +75,7 @@ def test_an_answer_that_was_cut_off_is_followed_by_another_request() -> None:
 
 
 def test_rows_come_every_n_events_and_after_the_check() -> None:
-    """The row already knows what the check taught."""
+    """The row already contains what the check taught the book."""
     pipeline = known(every=2, answer=snapshot(10, {"99": "1"}, limit=1))
     pipeline.on_request_sent(0)
     list(pipeline.on_snapshot(snapshot(12, {"99": "1", "98": "2"}), 3 * SECOND))
@@ -88,7 +88,7 @@ def test_rows_come_every_n_events_and_after_the_check() -> None:
 
 
 def test_a_disproved_book_makes_no_row() -> None:
-    """The check, the end of the epoch, a request; not the row that was due."""
+    """There is the check, the end of the epoch and a request, but not the row that was due."""
     pipeline = known()
     pipeline.on_request_sent(0)
     list(pipeline.on_snapshot(snapshot(11), 3 * SECOND))
@@ -100,8 +100,8 @@ def test_a_disproved_book_makes_no_row() -> None:
     assert pipeline.sync.state is State.SYNCING
 
 
-def test_an_answer_that_disproves_is_not_the_next_beginning() -> None:
-    """What is requested now comes later than whatever went wrong."""
+def test_an_answer_that_disproves_a_book_does_not_begin_the_next_epoch() -> None:
+    """The snapshot requested now is later than whatever went wrong."""
     pipeline = known()
     pipeline.on_request_sent(0)
     assert kinds(list(pipeline.on_snapshot(snapshot(10), 3 * SECOND))) == [
@@ -112,8 +112,8 @@ def test_an_answer_that_disproves_is_not_the_next_beginning() -> None:
     assert pipeline.sync.state is State.SYNCING
 
 
-def test_a_request_of_a_book_that_is_not_known_is_no_audit() -> None:
-    """Its answer will be a beginning."""
+def test_a_request_for_an_unknown_book_is_no_audit() -> None:
+    """Its answer will begin an epoch."""
     pipeline = cold(audit_s=0)
     list(pipeline.handle(connected(1), SECOND))
     pipeline.on_request_sent(0)
@@ -121,8 +121,8 @@ def test_a_request_of_a_book_that_is_not_known_is_no_audit() -> None:
     assert list(pipeline.on_snapshot(BOOK, 3 * SECOND)) == []
 
 
-def test_losing_the_book_ends_the_audit_and_the_waiting() -> None:
-    """What was kept before the hole must not be applied to an answer behind it."""
+def test_losing_the_book_ends_its_audit_and_drops_waiting_witnesses() -> None:
+    """Events kept before the hole must not be applied to an answer behind it."""
     pipeline = known()
     pipeline.on_request_sent(0)
     list(pipeline.on_witness(top(30), 0, 3 * SECOND))
@@ -133,7 +133,7 @@ def test_losing_the_book_ends_the_audit_and_the_waiting() -> None:
     assert kinds(list(pipeline.handle(event(30, 30), 8 * SECOND))) == [BookRow]
 
 
-def test_unreadable_answers_are_the_machine_s_or_the_examiner_s() -> None:
+def test_unreadable_answers_go_to_the_machine_or_to_the_checks() -> None:
     """The request is repeated."""
     pipeline = cold()
     list(pipeline.handle(connected(1), SECOND))
@@ -143,8 +143,8 @@ def test_unreadable_answers_are_the_machine_s_or_the_examiner_s() -> None:
     assert list(pipeline.on_snapshot(UnreadableAnswer(), SECOND)) == [FetchSnapshot(B, 2)]
 
 
-def test_witnesses_of_a_book_that_is_not_known_are_not_heard() -> None:
-    """There is nothing to compare with."""
+def test_witnesses_of_an_unknown_book_are_ignored() -> None:
+    """There is nothing to compare them with."""
     pipeline = cold()
     assert list(pipeline.on_witness(top(10, {"99": "1"}), 0, SECOND)) == []
     pipeline = known()
@@ -152,7 +152,7 @@ def test_witnesses_of_a_book_that_is_not_known_are_not_heard() -> None:
     assert isinstance(check, Check)
 
 
-def test_what_the_next_segment_needs() -> None:
+def test_everything_the_next_segment_needs_is_saved() -> None:
     """The machine, its feed, and when the next audit may be requested."""
     pipeline = known()
     pipeline.checks.due_ns, pipeline.checks.asked_ns = 77, 66
@@ -162,8 +162,8 @@ def test_what_the_next_segment_needs() -> None:
     assert (saved.update_id, saved.passed, saved.reached) == (10, 10, {0: 10})
 
 
-def test_all_that_the_machine_says_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says of an event that it was applied, and no more; should it ever, nothing gets lost."""
+def test_every_output_of_the_machine_is_handled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Today an event has one output, that it was applied; if there were more, none would be lost."""
     pipeline = known()
     wordy = (
         event(11, 11),
@@ -176,6 +176,6 @@ def test_all_that_the_machine_says_is_followed(monkeypatch: pytest.MonkeyPatch) 
 
 @given(every=st.integers(1, 1_000), epoch=st.integers(0, 50))
 def test_rows_are_exactly_n_events_apart(every: int, epoch: int) -> None:
-    """From the snapshot on (0 events), one row in every N events and never another."""
+    """From the snapshot on (0 events) there is a row every N events, and no other."""
     due = [updates for updates in range(epoch * every + every) if is_row_due(updates, every)]
     assert due == [n * every for n in range(epoch + 1)]

@@ -1,4 +1,4 @@
-"""Each book has a limit: above it the book is lost, which is declared, and its memory is freed.
+"""Each book has a limit: above it the book is declared lost, and its memory is freed.
 
 `tests/e2e/test_floods.py` floods a recorder with real numbers; here the limit is small.
 """
@@ -36,7 +36,7 @@ LIMIT = 12
 
 @pytest.fixture(autouse=True)
 def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both implementations have the same limit, and it is far above any real book."""
+    """Gives both implementations the same small limit; their real one is far above any real book."""
     assert book_checks.LEVELS_MAX == model_sync._LEVELS_MAX == 1_000_000
     monkeypatch.setattr(book_checks, "LEVELS_MAX", LIMIT)
     monkeypatch.setattr(model_sync, "_LEVELS_MAX", LIMIT)
@@ -55,7 +55,7 @@ def known(levels: int = 4) -> SymbolPipeline:
 
 
 def test_a_book_at_its_limit_is_known() -> None:
-    """Levels that go make room for others, however many events there were."""
+    """Removed levels make room for others, however many events there were."""
     pipeline = known()
     for at in range(11, 30):
         first = 4 + 8 * (at % 2)
@@ -65,8 +65,8 @@ def test_a_book_at_its_limit_is_known() -> None:
         assert len(row.bid_price) + len(row.ask_price) == LIMIT
 
 
-def test_one_level_more_and_the_book_is_lost() -> None:
-    """From that event on, without a row; a snapshot is requested with the usual urgency."""
+def test_with_one_level_more_the_book_is_lost() -> None:
+    """It is lost from that event on, without a row; a snapshot is requested with the usual urgency."""
     pipeline = known()
     pipeline.handle(event(11, 11, bids(4, 8)), 3 * SECOND)
     gone, request = pipeline.handle(event(12, 12, bids(12, 1)), 4 * SECOND)
@@ -78,8 +78,8 @@ def test_one_level_more_and_the_book_is_lost() -> None:
     assert pipeline.sync.book.count() == 0
 
 
-def test_levels_that_an_audit_has_added_count() -> None:
-    """At the next event, as those of a snapshot do."""
+def test_levels_added_by_an_audit_count() -> None:
+    """They count at the next event, as those of a snapshot do."""
     pipeline = SymbolPipeline(SymbolSync(B), 1, 1_000, 5_000)
     pipeline.sync.snapshot_limit = 2
     pipeline.handle(connected(1), SECOND)
@@ -109,7 +109,7 @@ SCENES: tuple[Scene, ...] = (
 
 @pytest.mark.parametrize("tape_format", [1, 2])
 def test_verify_derives_the_same_gap(tmp_path: Path, tape_format: int) -> None:
-    """Also on old tapes, whose recorders had no limit: none of their books came near it."""
+    """Even on old tapes, whose recorders had no limit: none of their books came near it."""
     opening = start(B, every=1, format=tape_format)
     scenes = [one for one in SCENES if tape_format == 2 or one != tick(4)]
     record(tmp_path, scenes, opening=opening, tag="only")
