@@ -50,7 +50,7 @@ class HandClock:
 
 
 class RestlessClock(HandClock):
-    """Every pause is over at once, and time has passed all the same."""
+    """Every pause ends at once, but its time still passes."""
 
     async def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -59,7 +59,7 @@ class RestlessClock(HandClock):
 
 
 class BriskClock(RestlessClock):
-    """Short pauses are over at once; for those of a watch or of a lifetime nothing ever happens."""
+    """Short pauses end at once; those of a watch or of a lifetime never end."""
 
     async def pause(self, seconds: float) -> None:
         if seconds >= SIGN_OF_LIFE_S:

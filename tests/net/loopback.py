@@ -1,4 +1,4 @@
-"""A real server on loopback that does just what a test tells it to."""
+"""A real server on loopback that does exactly what a test tells it to."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def asking(
 
 
 class Waits:
-    """Answers no request before `go_on`; counts those under way, and the most at once."""
+    """Answers no request before `go_on`; counts the requests under way, and the maximum at once."""
 
     def __init__(self, go_on: asyncio.Event, *answers: web.Response) -> None:
         self.under_way = self.most = 0
@@ -98,7 +98,7 @@ class Waits:
 
 
 async def next_frame(queue: RecordQueue) -> TapeRecord:
-    """The next frame that is not a tick (ticks come whenever the clock has moved); or a failed test."""
+    """The next frame that is not a tick (ticks come whenever the clock has moved); fails if none comes."""
     async with asyncio.timeout(10):
         while isinstance(frame := (await queue.take(1, 1))[0], Tick):
             pass
@@ -106,21 +106,21 @@ async def next_frame(queue: RecordQueue) -> TapeRecord:
 
 
 async def next_answer(queue: RecordQueue) -> TapeRecord:
-    """The next frame that is not the note of a request that has left."""
+    """The next frame that is not the note of a request that was sent."""
     while isinstance(frame := await next_frame(queue), SnapshotRequested):
         pass
     return frame
 
 
 async def accept(request: web.Request) -> web.WebSocketResponse:
-    """A WebSocket that answers nothing by itself."""
+    """A WebSocket that sends nothing by itself."""
     socket = web.WebSocketResponse(autoping=False)
     await socket.prepare(request)
     return socket
 
 
 async def until_closed(socket: web.WebSocketResponse) -> web.WebSocketResponse:
-    """Stay until the client leaves."""
+    """Waits until the client leaves."""
     async for _ in socket:
         pass
     return socket

@@ -11,7 +11,7 @@ from booktape.net.clock import SystemClock
 
 
 async def test_the_machine_s_clocks() -> None:
-    """Time of day since 1970; steady time is the loop's, by which it also waits."""
+    """Time of day counts since 1970; steady time is that of the event loop, which also times its waits."""
     clock = SystemClock()
 
     before_ns = time.time_ns()

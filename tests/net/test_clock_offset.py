@@ -1,4 +1,4 @@
-"""How far our clock is from the exchange's: within the error that is recorded with it."""
+"""The offset between our clock and the exchange's is measured within the recorded error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support import virtual_time
 
 
 class Exchange:
-    """Its clock is `behind_s` behind ours; requests take `there_s` to it, answers `back_s` to us."""
+    """Its clock is `behind_s` behind ours; requests take `there_s`, answers `back_s`."""
 
     def __init__(self, behind_s: float, there_s: float, back_s: float) -> None:
         self.behind_s = behind_s
@@ -66,10 +66,10 @@ async def offsets(context: NetContext) -> list[ClockOffset]:
 @pytest.mark.parametrize("behind_s", [0.0, 1.25, -3_600.0])
 @pytest.mark.parametrize(("there_s", "back_s"), [(0.1, 0.1), (0.3, 0.0), (0.0, 0.3)])
 @pytest.mark.parametrize("knows_microseconds", [True, False])
-async def test_the_truth_is_within_the_error(
+async def test_the_true_offset_is_within_the_error(
     behind_s: float, there_s: float, back_s: float, knows_microseconds: bool
 ) -> None:
-    """However uneven the ways are; exactly in the middle where they are even."""
+    """However unequal the delays are; with equal delays it is exactly in the middle."""
     exchange = Exchange(behind_s, there_s, back_s)
     exchange.knows_microseconds = knows_microseconds
 
@@ -84,8 +84,8 @@ async def test_the_truth_is_within_the_error(
         assert found.offset_ns / 1e9 == pytest.approx(behind_s, abs=unit_s)
 
 
-async def test_it_is_measured_each_quarter_of_an_hour_and_the_fastest_sample_counts() -> None:
-    """One that was held up says less than one that was not."""
+async def test_it_is_measured_every_quarter_of_an_hour_and_the_fastest_sample_counts() -> None:
+    """A delayed sample is less precise."""
     exchange = Exchange(2, 0.1, 0.1)
     exchange.slow_one = 1
 
@@ -98,8 +98,8 @@ async def test_it_is_measured_each_quarter_of_an_hour_and_the_fastest_sample_cou
     assert found[2].received_ns - found[1].received_ns >= EVERY_S * 10**9
 
 
-async def test_a_clock_that_is_set_meanwhile_does_not_spoil_it() -> None:
-    """How long an answer took is measured in time that never steps."""
+async def test_setting_the_clock_meanwhile_does_not_spoil_the_measurement() -> None:
+    """The round trip is measured in steady time, which never steps."""
     exchange = Exchange(0, 0.5, 0.5)
 
     async with measuring(exchange) as (context, clock):
@@ -120,7 +120,7 @@ async def test_a_clock_that_is_set_meanwhile_does_not_spoil_it() -> None:
         web.Response(status=429, headers={"Retry-After": "5"}),
     ],
 )
-async def test_no_answer_ends_it(answer: web.Response) -> None:
+async def test_no_answer_ends_the_measuring(answer: web.Response) -> None:
     """The next measurement comes a minute later."""
     exchange = Exchange(1, 0.1, 0.1)
     exchange.instead[1] = answer

@@ -37,7 +37,7 @@ async def carrying(
 
 
 async def test_frames_come_in_order_byte_for_byte() -> None:
-    """What the exchange sent, texts and binary alike, is what the tape will get."""
+    """The tape gets exactly what the exchange sent, text and binary alike."""
     sent = [b'{"a":1}', b"\xff\x00", '{"s":"币"}'.encode()]
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
@@ -93,8 +93,8 @@ async def test_a_pong_echoes_the_payload_of_the_ping() -> None:
 
 
 @pytest.mark.parametrize("clean", [True, False])
-async def test_an_ending_says_until_when_the_connection_was_alive(clean: bool) -> None:
-    """A close frame is a sign of life, a cut is none: the gap begins at the last one."""
+async def test_the_end_of_a_connection_says_until_when_it_was_alive(clean: bool) -> None:
+    """A close frame is a sign of life, a cut is not: the gap begins at the last sign of life."""
     clock = HandClock()
     cut = asyncio.Event()
 
@@ -121,7 +121,7 @@ async def test_an_ending_says_until_when_the_connection_was_alive(clean: bool) -
 
 
 async def test_a_silent_connection_is_pinged_and_then_given_up() -> None:
-    """Half-open sockets look alive for ever; no frame, no ping and no pong for a minute do not."""
+    """Half-open sockets look alive for ever, so a minute without frame, ping or pong ends them."""
     clock = HandClock()
     asked = asyncio.Event()
 
@@ -139,12 +139,12 @@ async def test_a_silent_connection_is_pinged_and_then_given_up() -> None:
         (await clock.asleep()).advance(SIGN_OF_LIFE_S)
         gone = await next_frame(context.queue)
         assert isinstance(gone, Disconnected)
-        # Known until the handshake only.
+        # The handshake was the last sign of life.
         assert gone.alive_ns == connected.received_ns
 
 
 async def test_a_quiet_connection_that_answers_pings_stays() -> None:
-    """A quiet market is not an alarm."""
+    """A quiet market is no reason for alarm."""
     clock = HandClock()
     pinged = asyncio.Queue[None]()
 
@@ -168,8 +168,8 @@ async def test_a_quiet_connection_that_answers_pings_stays() -> None:
         assert all(isinstance(frame, Tick) for frame in context.queue.drain())
 
 
-async def test_a_full_queue_stops_the_reading_and_drops_nothing() -> None:
-    """Who cannot keep up makes the exchange wait: every frame still arrives, in order."""
+async def test_a_full_queue_stops_reading_and_drops_nothing() -> None:
+    """A recorder that cannot keep up makes the exchange wait: every frame still arrives, in order."""
     count = 500
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
@@ -186,8 +186,8 @@ async def test_a_full_queue_stops_the_reading_and_drops_nothing() -> None:
         ]
 
 
-async def test_streams_of_non_ascii_symbols_are_asked_for_url_encoded() -> None:
-    """The exchange gets the symbol's UTF-8, percent-encoded, and microseconds are requested."""
+async def test_streams_of_non_ascii_symbols_are_requested_url_encoded() -> None:
+    """The exchange gets the symbol as percent-encoded UTF-8; microseconds are requested."""
     asked: list[tuple[str, str]] = []
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
@@ -204,14 +204,14 @@ async def test_streams_of_non_ascii_symbols_are_asked_for_url_encoded() -> None:
 
 
 async def closing(_: ClientWebSocketResponse, __: bytes = b"") -> None:
-    """Instead of a ping or a pong: the way out is shut."""
+    """Replaces sending a ping or a pong: the sending side is closed."""
     raise ConnectionResetError("Cannot write to closing transport")
 
 
 async def test_a_ping_that_cannot_be_sent_is_left_to_the_reader(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The watch does not die of a connection that is just closing."""
+    """The watch survives a connection that is just closing."""
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
         return await until_closed(await accept(request))
@@ -225,10 +225,10 @@ async def test_a_ping_that_cannot_be_sent_is_left_to_the_reader(
         assert isinstance(await next_frame(context.queue), Disconnected)
 
 
-async def test_what_had_arrived_is_read_though_a_pong_cannot_be_sent(
+async def test_frames_that_arrived_are_read_even_if_a_pong_cannot_be_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The way out is shut first, and the frames behind the ping are here already."""
+    """The sending side is closed first, while the frames behind the ping have already arrived."""
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
         socket = await accept(request)
@@ -247,7 +247,7 @@ async def test_what_had_arrived_is_read_though_a_pong_cannot_be_sent(
 
 
 async def test_no_more_than_a_few_messages_a_second_are_sent() -> None:
-    """A hundred pings at once do not make us break the exchange's limit of five."""
+    """Even a hundred pings at once do not make us break the exchange's limit of five."""
     pongs: list[bytes] = []
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
@@ -277,8 +277,8 @@ async def test_a_refused_handshake_says_why() -> None:
         assert not context.queue
 
 
-async def test_it_can_be_closed_before_the_handshake() -> None:
-    """Then it ends as soon as it is open, and no record says that it carried anything."""
+async def test_a_connection_can_be_closed_before_its_handshake() -> None:
+    """It then ends as soon as it is open, and no record says that it carried anything."""
     assert HANDSHAKE_S <= 30
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
@@ -290,8 +290,8 @@ async def test_it_can_be_closed_before_the_handshake() -> None:
         assert not context.queue
 
 
-async def test_a_peer_that_goes_on_sending_does_not_hold_a_close() -> None:
-    """It has had its two seconds after our close; what it sends meanwhile gives it no more."""
+async def test_a_peer_that_keeps_sending_does_not_delay_a_close() -> None:
+    """It has two seconds after our close, and sending more in that time does not extend them."""
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(autoclose=False)

@@ -1,4 +1,4 @@
-"""A connection that is always there: opened again after a loss, and replaced before a foreseeable loss."""
+"""A connection that is always there: reopened after a loss, and replaced before a foreseeable one."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ async def keeping(
 
 
 async def stay(request: web.Request) -> web.StreamResponse:
-    """An exchange that accepts and never says anything."""
+    """An exchange that accepts and never sends anything."""
     return await until_closed(await accept(request))
 
 
 class Pinging:
-    """An exchange that pings as the real one does, and refuses the attempts of these numbers."""
+    """An exchange that pings as the real one does, and refuses the attempts with these numbers."""
 
     def __init__(self, *refused: int) -> None:
         self.tries = 0
@@ -81,7 +81,7 @@ class Pinging:
 
 
 async def lives(context: NetContext, count: int) -> list[tuple[str, int]]:
-    """The next notes of connections, in order: what happened to which."""
+    """The next notes about connections, in order: what happened to which."""
     found: list[tuple[str, int]] = []
     while len(found) < count:
         frame: TapeRecord = await next_frame(context.queue)
@@ -90,8 +90,8 @@ async def lives(context: NetContext, count: int) -> list[tuple[str, int]]:
     return found
 
 
-async def test_it_connects_again_for_ever_with_growing_pauses() -> None:
-    """Refused forty times, then accepted: the number of tries has no end."""
+async def test_it_reconnects_for_ever_with_growing_pauses() -> None:
+    """It is refused forty times, then accepted: the number of attempts has no limit."""
     tries = itertools.count(1)
 
     async def exchange(request: web.Request) -> web.StreamResponse:
@@ -106,7 +106,7 @@ async def test_it_connects_again_for_ever_with_growing_pauses() -> None:
 
 
 async def test_pauses_start_small_again_after_a_healthy_minute() -> None:
-    """A cut after a long life is no reason to wait long; one after a short life is."""
+    """A cut after a long life is no reason for a long wait; one after a short life is."""
     tries = itertools.count(1)
 
     clock = BriskClock()
@@ -115,7 +115,7 @@ async def test_pauses_start_small_again_after_a_healthy_minute() -> None:
         if next(tries) <= 9:
             return web.Response(status=503)
         socket = await accept(request)
-        clock.now_s += HEALTHY_S + 1  # a float more than what it asks for
+        clock.now_s += HEALTHY_S + 1  # one float above the minimum
         await socket.close()
         return socket
 
@@ -126,8 +126,8 @@ async def test_pauses_start_small_again_after_a_healthy_minute() -> None:
         assert max(healthy) <= 0.5
 
 
-async def test_a_cut_after_delivering_is_no_reason_to_wait_long() -> None:
-    """However often it happens: only one that is cut at once is left alone for longer."""
+async def test_a_cut_after_delivering_is_no_reason_for_a_long_wait() -> None:
+    """However often it happens: only a connection that is cut at once leads to longer pauses."""
 
     async def pauses_after(lived_s: float) -> list[float]:
         clock = BriskClock()
@@ -148,7 +148,7 @@ async def test_a_cut_after_delivering_is_no_reason_to_wait_long() -> None:
 
 
 async def test_a_connection_is_replaced_before_it_is_closed() -> None:
-    """Make before break: the new one stands before the old one goes."""
+    """Make before break: the new one is open before the old one is closed."""
     async with keeping(stay, BriskClock()) as (keeper, context):
         await lives(context, 1)
         keeper.replace(1, "a test wants it")
@@ -158,7 +158,7 @@ async def test_a_connection_is_replaced_before_it_is_closed() -> None:
         assert await lives(context, 2) == [("Connected", 3), ("Disconnected", 2)]
 
 
-async def test_only_the_connection_that_is_meant_is_replaced_and_only_once() -> None:
+async def test_only_the_named_connection_is_replaced_and_only_once() -> None:
     """A late request to replace connection 1 leaves connection 2 alone."""
     async with keeping(stay, BriskClock()) as (keeper, context):
         keeper.replace(None, "nothing is there yet")
@@ -172,7 +172,7 @@ async def test_only_the_connection_that_is_meant_is_replaced_and_only_once() -> 
 
 
 async def test_the_old_connection_stays_until_the_new_one_carries_everything() -> None:
-    """As long as the merge says no, both deliver; for a bounded time."""
+    """Until arbitration agrees, both deliver, for a bounded time."""
     asked: list[tuple[int, int]] = []
 
     def not_yet(old: int, new: int) -> bool:
@@ -199,7 +199,7 @@ async def test_a_new_connection_that_never_carries_everything_takes_over_in_the_
 
 
 async def test_a_successor_that_cannot_connect_is_tried_again_and_the_old_one_stays() -> None:
-    """Nothing is given up before something better stands."""
+    """The old connection is not given up before a new one is open."""
     tries = itertools.count(1)
 
     async def exchange(request: web.Request) -> web.StreamResponse:
@@ -211,8 +211,8 @@ async def test_a_successor_that_cannot_connect_is_tried_again_and_the_old_one_st
         assert await lives(context, 2) == [("Connected", 6), ("Disconnected", 1)]
 
 
-async def test_when_the_old_one_dies_meanwhile_its_successor_is_on_duty() -> None:
-    """It is not opened twice, and the keeper continues from it."""
+async def test_when_the_old_connection_dies_meanwhile_its_successor_takes_over() -> None:
+    """The successor is not opened twice, and the keeper continues with it."""
     cut, heard = asyncio.Event(), asyncio.Event()
     tries = itertools.count(1)
 
@@ -262,7 +262,7 @@ def test_lifetimes_end_within_the_last_hour() -> None:
 async def test_a_successor_s_lifetime_counts_from_its_handshake(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It may have stood by for a minute, and for the exchange it was as old as any."""
+    """It may have been on standby for a minute, which the exchange counts as part of its life."""
     monkeypatch.setattr(random, "uniform", lambda low, _: low)
     life_s = 3_600
 
@@ -278,8 +278,8 @@ async def test_a_successor_s_lifetime_counts_from_its_handshake(
         assert third.received_ns - second.received_ns < life_s * 10**9
 
 
-async def test_waiting_for_one_s_turn_is_no_sign_of_health(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused at once, five minutes apart: the pauses grow all the same."""
+async def test_waiting_for_a_turn_is_no_sign_of_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When attempts five minutes apart are each refused at once, the pauses still grow."""
     monkeypatch.setattr(random, "uniform", lambda _, high: high)
 
     clock = virtual_time.WallClock()
@@ -293,7 +293,7 @@ async def test_waiting_for_one_s_turn_is_no_sign_of_health(monkeypatch: pytest.M
 
 
 async def test_the_request_to_replace_a_failed_successor_is_forgotten() -> None:
-    """The next one has done nothing, and stays."""
+    """The next successor has done nothing wrong, and stays."""
     clock, exchange = virtual_time.WallClock(), Pinging()
     async with keeping(exchange, clock, lambda _, new: new == 3) as (keeper, context):
         await lives(context, 1)
@@ -308,10 +308,10 @@ async def test_the_request_to_replace_a_failed_successor_is_forgotten() -> None:
         assert exchange.tries == 3
 
 
-async def test_once_the_old_one_is_lost_no_successor_is_opened(
+async def test_once_the_old_connection_is_lost_no_successor_is_opened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is lost while a longer pause follows a failure: another is there before that is over."""
+    """It is lost during a longer pause after a failure: a new connection is open before that pause ends."""
     monkeypatch.setattr(random, "uniform", lambda _, high: high)
 
     clock, exchange = virtual_time.WallClock(), Pinging(*range(2, 8))
@@ -320,15 +320,15 @@ async def test_once_the_old_one_is_lost_no_successor_is_opened(
         keeper.replace(1, "a test wants it")
         while exchange.tries < 7:
             await clock.pause(0.1)
-        await clock.pause(2)  # the next try would be in eight seconds
+        await clock.pause(2)  # the next attempt would be in eight seconds
         await exchange.open[1].close()
         assert await lives(context, 2) == [("Disconnected", 1), ("Connected", 8)]
         await clock.pause(100)
         assert exchange.tries == 8
 
 
-async def test_two_that_wait_for_their_turn_do_not_both_open() -> None:
-    """The old one is lost while its successor waits for an attempt: one connection is enough."""
+async def test_of_two_attempts_that_wait_only_one_opens_a_connection() -> None:
+    """The old connection is lost while its successor waits for an attempt: one connection is enough."""
     clock, exchange = virtual_time.WallClock(), Pinging(2)
     async with keeping(exchange, clock, sharers=ATTEMPTS_PER_WINDOW // 2) as (keeper, context):
         await lives(context, 1)
@@ -340,7 +340,7 @@ async def test_two_that_wait_for_their_turn_do_not_both_open() -> None:
 
 
 async def test_attempts_keep_within_the_exchange_s_limit() -> None:
-    """300 in five minutes, by all keepers of a recorder together."""
+    """All keepers of a recorder together make at most 300 in five minutes."""
     tried_s: list[float] = []
 
     clock = BriskClock()
@@ -368,8 +368,8 @@ async def test_attempts_keep_within_the_exchange_s_limit() -> None:
 
 @pytest.mark.parametrize(("at_s", "first_s"), [(2_000, 1_000), (400, 85_800), (1_000, DAY_S)])
 async def test_connections_are_replaced_at_a_time_of_day(at_s: float, first_s: float) -> None:
-    """The next time that it is so late, in UTC, and every day from then on."""
-    clock = RestlessClock()  # which stands at 1,000 s of its first day
+    """At the next occurrence of that time, in UTC, and every day from then on."""
+    clock = RestlessClock()  # which shows 1,000 s of its first day
     async with linked(stay, clock) as context:
         keepers = ConnectionKeepers(context, (), 1, ConnectionLimits(always), at_s)
         task = asyncio.create_task(keepers.run())
@@ -382,7 +382,7 @@ async def test_connections_are_replaced_at_a_time_of_day(at_s: float, first_s: f
 
 
 class _Impatient(RestlessClock):
-    """Only the waits that a limit asks for take time; pauses between tries take next to none."""
+    """Only the waits that a limit requires take time; pauses between attempts take almost none."""
 
     def __init__(self, shared: HandClock) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Requests to REST: a few at once, and one alone as soon as anything is wrong."""
+"""REST requests: a few at once, and only one at a time as soon as anything is wrong."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fetch_all(rest: RestClient, count: int) -> None:
 
 @pytest.mark.parametrize("sharers", [1, 2, CONCURRENCY_MAX, CONCURRENCY_MAX + 1])
 async def test_a_few_requests_are_under_way_at_once(sharers: int) -> None:
-    """As many as are worth it from far away, shared by all processes of one address."""
+    """As many as pay off over a long distance, shared by all processes of one address."""
     expected = max(1, CONCURRENCY_MAX // sharers)
 
     go_on = asyncio.Event()
@@ -42,8 +42,8 @@ async def test_a_few_requests_are_under_way_at_once(sharers: int) -> None:
         assert exchange.most == expected
 
 
-async def test_after_trouble_one_goes_alone_until_an_answer_is_good() -> None:
-    """Were the exchange in trouble still, one request would tell; then a few at once again."""
+async def test_after_a_failure_one_request_at_a_time_is_sent_until_an_answer_is_good() -> None:
+    """One request is enough to find out whether the trouble lasts; after that, a few at once again."""
     go_on = asyncio.Event()
     exchange = Waits(go_on, *[web.Response(status=503) for _ in range(CONCURRENCY_MAX + 1)])
     async with asking(exchange, RestlessClock()) as (rest, queue):
@@ -57,7 +57,7 @@ async def test_after_trouble_one_goes_alone_until_an_answer_is_good() -> None:
         await exchange.are_under_way(CONCURRENCY_MAX)
 
 
-async def test_what_meets_the_same_trouble_makes_no_pause_longer() -> None:
+async def test_requests_that_meet_the_same_failure_lengthen_no_pause() -> None:
     """Eight requests that fail at once are one failure: half a second at most, not half a minute."""
     go_on = asyncio.Event()
     exchange = Waits(go_on, *[web.Response(status=503) for _ in range(CONCURRENCY_MAX)])
@@ -73,7 +73,7 @@ async def test_what_meets_the_same_trouble_makes_no_pause_longer() -> None:
 
 
 async def test_a_pause_is_absolute() -> None:
-    """After trouble nothing may leave before its time, however much of the budget is left."""
+    """After a failure no request may be sent before the pause ends, however much of the budget is left."""
     clock = HandClock()
 
     async with asking(Waits(asyncio.Event()), clock) as (rest, _):
@@ -87,8 +87,8 @@ async def test_a_pause_is_absolute() -> None:
         assert http.wait_s(1) == 0
 
 
-async def test_a_good_answer_from_before_the_trouble_does_not_end_it() -> None:
-    """It says nothing of how the exchange is now."""
+async def test_a_good_answer_from_before_the_failure_does_not_end_the_pause() -> None:
+    """It says nothing about the exchange's present state."""
     go_on = asyncio.Event()
     exchange = Waits(go_on, web.Response(status=503))
     clock = HandClock()
@@ -101,8 +101,8 @@ async def test_a_good_answer_from_before_the_trouble_does_not_end_it() -> None:
         assert rest.http.concurrency == 1
 
 
-async def test_what_has_not_left_when_a_429_is_read_does_not_leave() -> None:
-    """Its note waited for room in the queue; meanwhile silence was requested."""
+async def test_a_request_not_yet_sent_when_a_429_is_read_is_not_sent() -> None:
+    """While its note waited for room in the queue, the exchange asked for silence."""
     sent_s: list[float] = []
     clock = HandClock()
 
@@ -120,8 +120,8 @@ async def test_what_has_not_left_when_a_429_is_read_does_not_leave() -> None:
         assert len(sent_s) == 1
 
 
-async def test_a_429_is_followed_by_what_was_under_way_and_nothing_else() -> None:
-    """Neither by those who wait, nor by those who come, until Retry-After and a second are over."""
+async def test_a_429_is_followed_only_by_requests_that_were_under_way() -> None:
+    """No waiting or new request is sent until Retry-After and one more second are over."""
     told_s: list[float] = []
     sent_s: list[float] = []
     clock = RestlessClock()
@@ -146,8 +146,8 @@ async def test_a_429_is_followed_by_what_was_under_way_and_nothing_else() -> Non
     assert min(sent_s[CONCURRENCY_MAX:]) >= told_s[0] + 11
 
 
-async def test_a_429_is_obeyed_before_all_of_it_is_here() -> None:
-    """Its head says enough; the rest may be on its way for long."""
+async def test_a_429_is_obeyed_before_all_of_it_has_arrived() -> None:
+    """Its head says enough; the rest may take long to arrive."""
     go_on = asyncio.Event()
     clock = HandClock()
 
@@ -166,7 +166,7 @@ async def test_a_429_is_obeyed_before_all_of_it_is_here() -> None:
 
 
 async def test_nothing_follows_a_429_on_its_connection() -> None:
-    """A connection is free again when its answer is here, and the next request on it knows that answer."""
+    """A connection is free only once its answer has arrived, so its next request knows that answer."""
 
     async def transports_of(turns: int) -> list[asyncio.Transport | None]:
         transports: list[asyncio.Transport | None] = []
@@ -191,7 +191,7 @@ async def test_nothing_follows_a_429_on_its_connection() -> None:
         assert len(set(transports)) == len(transports), turns
 
 
-async def test_the_longest_silence_that_was_asked_for_counts() -> None:
+async def test_the_longest_requested_silence_counts() -> None:
     """An answer from before a ban does not end it."""
     sent_s: list[float] = []
     clock = RestlessClock()
@@ -214,8 +214,8 @@ async def test_the_longest_silence_that_was_asked_for_counts() -> None:
     assert min(sent_s[2:]) >= sent_s[0] + 121
 
 
-async def test_a_429_silences_all_that_share_the_address() -> None:
-    """Whichever got it; the others wait as long, and then continue without a failure."""
+async def test_a_429_silences_every_process_that_shares_the_address() -> None:
+    """Whichever process got it, the others wait as long, and then continue without a failure."""
     told_s: list[float] = []
     sent_s: list[float] = []
     clock = RestlessClock()
@@ -243,8 +243,8 @@ async def test_a_429_silences_all_that_share_the_address() -> None:
     assert told_s[0] + 11 <= sent_s[0] <= told_s[0] + 12
 
 
-async def test_a_request_whose_connection_breaks_is_not_repeated_unseen() -> None:
-    """The budget counts every one that leaves, and after trouble none leaves before its time."""
+async def test_a_request_whose_connection_breaks_is_not_repeated_uncounted() -> None:
+    """The budget counts every request sent, and after a failure none is sent before its time."""
     asked: list[str] = []
 
     async def exchange(request: web.Request) -> web.StreamResponse:

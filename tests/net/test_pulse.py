@@ -1,4 +1,4 @@
-"""The pulse: requested in time, within the budget, and written down only for quiet symbols."""
+"""The pulse: requested in time, within the budget, and written down only for quiet books."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def now_s() -> float:
 
 
 class Exchange:
-    """Has the best prices of some symbols; knows when it was asked for which."""
+    """Has the best prices of some symbols; records which were requested when."""
 
     def __init__(self, *symbols: str) -> None:
         self.symbols = symbols
@@ -58,7 +58,7 @@ class Exchange:
 
 
 class Books:
-    """Which of them are quiet, and since when that was asked."""
+    """Which of them are quiet, and from when on that was asked."""
 
     def __init__(self, *quiet: str) -> None:
         self.quiet: Collection[str] = quiet
@@ -88,14 +88,14 @@ async def beating(
 
 
 async def pulses(context: NetContext) -> list[Pulse]:
-    """All that came into the queue until now."""
+    """All pulses that have reached the queue so far."""
     if not context.queue:
         return []
     return [frame for frame in await context.queue.take(100, 10**9) if isinstance(frame, Pulse)]
 
 
-async def test_it_comes_soon_after_the_start_and_then_every_period() -> None:
-    """Asked for by name; what it shows of quiet books is a frame that says when it was requested."""
+async def test_it_is_requested_soon_after_the_start_and_then_every_period() -> None:
+    """It is requested by name; its prices of quiet books become a frame with the time of the request."""
     exchange, books = Exchange(BTC, ETH), Books(BTC)
 
     async with beating(exchange, books) as (_, _, context):
@@ -110,8 +110,8 @@ async def test_it_comes_soon_after_the_start_and_then_every_period() -> None:
     assert books.moments[:2] == [found[0].asked_ns - QUIET_NS] * 2
 
 
-async def test_while_no_book_is_quiet_nothing_is_asked_and_nothing_is_written() -> None:
-    """What is proved by its events needs no pulse."""
+async def test_while_no_book_is_quiet_nothing_is_requested_and_nothing_is_written() -> None:
+    """A book that its events prove needs no pulse."""
     exchange, books = Exchange(BTC), Books()
 
     async with beating(exchange, books) as (_, _, context):
@@ -122,7 +122,7 @@ async def test_while_no_book_is_quiet_nothing_is_asked_and_nothing_is_written() 
         assert len(await pulses(context)) == 1
 
 
-async def test_what_changed_while_the_answer_was_on_its_way_is_not_written() -> None:
+async def test_a_book_that_changed_while_the_answer_was_on_its_way_is_not_written() -> None:
     """The answer may be older than the book."""
     exchange, books = Exchange(BTC, ETH), Books(BTC, ETH)
 
@@ -141,8 +141,8 @@ async def test_what_changed_while_the_answer_was_on_its_way_is_not_written() -> 
         assert await pulses(context) == []
 
 
-async def test_very_many_are_asked_for_without_names() -> None:
-    """A URL has a longest length; the whole answer costs the same."""
+async def test_very_many_symbols_are_requested_without_names() -> None:
+    """The length of a URL is limited; the answer for all symbols costs the same."""
     many = [f"S{n}USDT" for n in range(1_000)]
     exchange, books = Exchange(*many), Books(*many)
 
@@ -153,8 +153,8 @@ async def test_very_many_are_asked_for_without_names() -> None:
     assert [named for _, named in exchange.asked] == [""]
 
 
-async def test_who_wants_every_name_gets_them_at_every_pulse() -> None:
-    """Though no book be quiet: that is how a new symbol is found."""
+async def test_a_caller_that_wants_every_name_gets_them_at_every_pulse() -> None:
+    """Even if no book is quiet, because this is how a new symbol is found."""
     exchange = Exchange(BTC, ETH)
     seen: list[BestPrices] = []
 
@@ -165,7 +165,7 @@ async def test_who_wants_every_name_gets_them_at_every_pulse() -> None:
 
 
 async def test_in_a_hurry_it_comes_at_once_and_never_more_often_than_every_five_seconds() -> None:
-    """After a connection was replaced, the books that it carried are to be proved soon."""
+    """After a connection was replaced, the books it carried must be proved soon."""
     exchange = Exchange(BTC)
 
     async with beating(exchange, Books(BTC)) as (pulse, _, _):
@@ -193,8 +193,8 @@ async def test_in_a_hurry_it_comes_at_once_and_never_more_often_than_every_five_
         ),
     ],
 )
-async def test_no_answer_ends_it(answer: web.Response) -> None:
-    """It is logged, nothing is written, and the next one comes."""
+async def test_no_answer_ends_the_pulse(answer: web.Response) -> None:
+    """A bad answer is logged, nothing is written, and the next pulse comes."""
     exchange = Exchange(BTC)
     exchange.instead[1] = answer
 
@@ -207,8 +207,8 @@ async def test_no_answer_ends_it(answer: web.Response) -> None:
     assert any(line["log_level"] == "warning" for line in lines) or answer.status == 404
 
 
-async def test_a_symbol_that_is_gone_does_not_take_the_proof_from_the_others() -> None:
-    """By name it spoils the answer for all; so all are requested next, and the list is looked at."""
+async def test_a_symbol_that_is_gone_does_not_cost_the_others_their_proof() -> None:
+    """Its name spoils the answer for all; so all symbols are requested next, and the list is checked."""
     exchange, books = Exchange(BTC, ETH), Books(BTC, "GONEUSDT")
 
     async with beating(exchange, books) as (_, rest, context):
@@ -219,8 +219,8 @@ async def test_a_symbol_that_is_gone_does_not_take_the_proof_from_the_others() -
     assert [named for _, named in exchange.asked] == [f'["{BTC}","GONEUSDT"]', ""]
 
 
-async def test_the_budget_counts_it() -> None:
-    """Each costs 4; and without budget it waits."""
+async def test_the_budget_counts_the_pulse() -> None:
+    """Each pulse costs 4, and waits when there is no budget."""
     exchange = Exchange(BTC)
 
     async with beating(exchange, Books(BTC)) as (_, rest, _):
@@ -234,7 +234,7 @@ async def test_the_budget_counts_it() -> None:
 
 
 async def test_snapshots_of_lost_books_go_first_for_a_while() -> None:
-    """But no longer: without a pulse quiet books would be lost, too."""
+    """But only for a while: without a pulse quiet books would be lost too."""
     exchange = Exchange(BTC)
 
     async with beating(exchange, Books(BTC)) as (_, rest, _):
@@ -248,8 +248,8 @@ async def test_snapshots_of_lost_books_go_first_for_a_while() -> None:
         assert len(exchange.asked) == 1
 
 
-async def test_a_server_that_has_no_pulse_is_asked_on_and_reported_once() -> None:
-    """Other servers speak the same protocol and do not know it."""
+async def test_a_server_without_a_pulse_is_still_asked_and_reported_once() -> None:
+    """Other servers speak the same protocol without this request."""
     asked: list[float] = []
 
     async def exchange(_: web.Request) -> web.StreamResponse:

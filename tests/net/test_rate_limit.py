@@ -17,8 +17,8 @@ def test_the_first_requests_go_at_once() -> None:
     assert budget.wait_s(250, 0.0) == WINDOW_S
 
 
-def test_budget_comes_back_when_the_oldest_requests_are_past_the_interval() -> None:
-    """One waits exactly as long as it takes until enough old weight has left."""
+def test_budget_returns_when_the_oldest_requests_leave_the_interval() -> None:
+    """A request waits exactly until enough old weight has left the interval."""
     budget = RateLimit(100)
     budget.spend(50, 0.0)
     budget.spend(50, 10.0)
@@ -28,8 +28,8 @@ def test_budget_comes_back_when_the_oldest_requests_are_past_the_interval() -> N
     assert budget.used(WINDOW_S) == 50
 
 
-def test_what_others_use_from_our_address_counts() -> None:
-    """The header is obeyed: weight that is not ours leaves less room."""
+def test_weight_used_by_others_at_our_address_counts() -> None:
+    """The header is obeyed: weight that is not ours leaves less for us."""
     budget = RateLimit(100)
     budget.spend(10, 0.0)
     budget.observe(90, 1.0)
@@ -45,8 +45,8 @@ def test_a_header_that_reports_less_than_we_sent_changes_nothing() -> None:
     assert budget.used(1.0) == 80
 
 
-def test_a_request_larger_than_the_budget_goes_when_nothing_else_is_in_the_way() -> None:
-    """It could never fit: better refused by the exchange once than waiting for ever."""
+def test_a_request_larger_than_the_budget_is_sent_when_no_other_weight_counts() -> None:
+    """It could never fit, and one refusal by the exchange is better than waiting for ever."""
     budget = RateLimit(100)
     assert budget.wait_s(250, 0.0) == 0
     budget.spend(10, 5.0)
@@ -57,7 +57,7 @@ def test_a_request_larger_than_the_budget_goes_when_nothing_else_is_in_the_way()
 def test_no_minute_ever_holds_more_than_the_budget(
     requests: list[tuple[float, int]],
 ) -> None:
-    """Whatever is asked and when, the weight sent within any 60 seconds stays within the budget."""
+    """Whatever is requested and when, the weight sent in any 60 seconds stays within the budget."""
     budget, now_s, sent = RateLimit(600), 0.0, list[tuple[float, int]]()
     for after_s, weight in requests:
         now_s += after_s

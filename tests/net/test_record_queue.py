@@ -1,4 +1,4 @@
-"""Records wait in order, up to a limit, and no task is woken for each of them."""
+"""Records wait in order, up to a limit, without waking a task for each of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def frame(number: int, http: int = 1) -> TapeRecord:
 
 
 async def settled() -> None:
-    """Everything that can go on has gone on."""
+    """Lets every task that can continue do so."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -30,8 +30,8 @@ async def full() -> RecordQueue:
     return queue
 
 
-async def test_who_finds_it_full_waits_until_half_is_empty() -> None:
-    """To be woken for each place costs more than the frame that it is for."""
+async def test_a_task_that_finds_the_queue_full_waits_until_half_is_empty() -> None:
+    """Waking a task for each free place would cost more than the frame itself."""
     queue = await full()
     waiting = asyncio.create_task(queue.put(frame(MOST)))
     await settled()
@@ -45,7 +45,7 @@ async def test_who_finds_it_full_waits_until_half_is_empty() -> None:
     assert len(queue) == MOST // 2 + 1
 
 
-async def test_who_comes_later_does_not_overtake() -> None:
+async def test_a_later_task_does_not_overtake() -> None:
     """While one task waits for room, there is none for others either."""
     queue = await full()
     first = asyncio.create_task(queue.put(frame(MOST)))
@@ -62,7 +62,7 @@ async def test_who_comes_later_does_not_overtake() -> None:
 @pytest.mark.parametrize("most", [1, 2, 3, MOST])
 @pytest.mark.parametrize("senders", [1, 4])
 async def test_everything_arrives_in_order(most: int, senders: int) -> None:
-    """From however many senders, however small it is; and it never holds more than it may."""
+    """For any number of senders and any size of the queue, which never holds more than it may."""
     queue, numbers = RecordQueue(most), range(100)
 
     async def deliver(http: int) -> None:
@@ -81,8 +81,8 @@ async def test_everything_arrives_in_order(most: int, senders: int) -> None:
     await asyncio.gather(*delivering)
 
 
-async def test_who_stops_waiting_leaves_nothing_behind() -> None:
-    """A task that is cancelled meanwhile puts nothing in, and no other waits for it."""
+async def test_a_task_that_stops_waiting_leaves_nothing_behind() -> None:
+    """A task that is cancelled while it waits puts nothing in, and no other task waits for it."""
     queue = RecordQueue(1)
     await queue.put(frame(0))
     waiting = asyncio.create_task(queue.put(frame(1)))
@@ -95,7 +95,7 @@ async def test_who_stops_waiting_leaves_nothing_behind() -> None:
     assert not queue
 
 
-async def test_bytes_fill_it_too() -> None:
+async def test_bytes_fill_the_queue_too() -> None:
     """A few long messages take as much memory as thousands of short ones; half of it must be empty again."""
     queue, long = RecordQueue(MOST, 100), StreamMessage(0, 1, bytes(40))
     for _ in range(3):
@@ -112,8 +112,8 @@ async def test_bytes_fill_it_too() -> None:
     assert not queue
 
 
-async def test_some_are_taken_at_a_time() -> None:
-    """At most `most`, or `most_bytes`, or all that there are: a turn is short, and never empty."""
+async def test_a_turn_takes_a_limited_number_of_records() -> None:
+    """At most `most` records or `most_bytes`, or all if fewer: a turn is short, and never empty."""
     queue = await full()
     heavy = StreamMessage(MOST, 1, b"12345678"), DepthAnswer(MOST + 1, "BTCUSDT", 5, b"1234")
     assert await queue.take(MOST - 1, 1) == [frame(number) for number in range(MOST - 1)]
@@ -128,8 +128,8 @@ async def test_some_are_taken_at_a_time() -> None:
     assert await late == [frame(0)]
 
 
-async def test_who_ends_gets_the_rest() -> None:
-    """At once, and in order; a turn that was given up meanwhile has taken nothing."""
+async def test_the_rest_can_be_taken_at_the_end() -> None:
+    """All of it at once, in order; a turn that was cancelled in between has taken nothing."""
     queue = RecordQueue(MOST)
     assert queue.drain() == []
     turn = asyncio.create_task(queue.take(1, 1))

@@ -44,7 +44,7 @@ def ban_text(until_ns: int) -> str:
 
 
 class Exchange:
-    """Answers one kind of request with a given answer once, then well; records when each came."""
+    """Answers one kind of request once with a given answer, then normally; records when each came."""
 
     def __init__(self, **first: web.Response) -> None:
         self.came_s: dict[str, list[float]] = {"rest": [], "stream": []}
@@ -80,10 +80,10 @@ ANSWERS = [
 
 @pytest.mark.parametrize("kind", ["rest", "stream"])
 @pytest.mark.parametrize(("status", "headers", "pause_s"), ANSWERS)
-async def test_neither_a_request_nor_a_handshake_leaves_meanwhile(
+async def test_neither_a_request_nor_a_handshake_is_sent_during_a_pause(
     kind: str, status: int, headers: dict[str, str], pause_s: float
 ) -> None:
-    """Whichever of the two got the answer; then both come back by themselves."""
+    """Whichever of the two got the answer, both resume by themselves afterwards."""
     exchange = Exchange(**{kind: web.Response(status=status, headers=headers)})
 
     async with linked(exchange, virtual_time.WallClock()) as context:
@@ -107,8 +107,8 @@ async def test_neither_a_request_nor_a_handshake_leaves_meanwhile(
     assert all(times[-1] > told_s for times in exchange.came_s.values())
 
 
-async def test_what_the_firewall_answers_is_in_the_log() -> None:
-    """By its name, once, and for how long."""
+async def test_the_firewall_s_answer_is_logged() -> None:
+    """The log names it once, with the length of the pause."""
     exchange = Exchange(stream=web.Response(status=403))
 
     with capture_logs() as lines:
@@ -124,7 +124,7 @@ async def test_what_the_firewall_answers_is_in_the_log() -> None:
 
 
 async def test_a_ban_without_retry_after_lasts_as_long_as_its_body_says() -> None:
-    """Milliseconds since 1970; nothing leaves while the body is on its way, either."""
+    """The body has milliseconds since 1970; nothing is sent while it is on its way either."""
     came_s: list[float] = []
 
     async def exchange(request: web.Request) -> web.StreamResponse:
@@ -154,8 +154,8 @@ async def test_a_ban_without_retry_after_lasts_as_long_as_its_body_says() -> Non
     assert told_s + BAN_S + EXTRA_S - 0.01 <= min(came_s[1:]) <= told_s + BAN_S + EXTRA_S + 1
 
 
-async def test_a_ban_whose_body_does_not_come_is_a_ban_all_the_same() -> None:
-    """It is waited for two seconds."""
+async def test_a_ban_without_its_body_is_still_a_ban() -> None:
+    """The body is awaited for two seconds."""
 
     async def exchange(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse(status=418)
@@ -191,10 +191,10 @@ async def test_a_ban_whose_body_does_not_come_is_a_ban_all_the_same() -> None:
         (403, {"Retry-After": "900"}, "", 900),
     ],
 )
-def test_how_long_is_what_the_answer_says_within_reason(
+def test_the_pause_is_as_long_as_the_answer_says_within_reason(
     status: int, headers: dict[str, str], body: str, pause_s: float
 ) -> None:
-    """At most the three days that the exchange knows; what makes no sense says nothing."""
+    """At most three days, the exchange's longest ban; a nonsensical value is ignored."""
     clock = HandClock()
     clock.now_s = NOW_NS / 1e9
     pause = RequestPause(clock)
@@ -202,14 +202,14 @@ def test_how_long_is_what_the_answer_says_within_reason(
     assert pause.left_s() == pytest.approx(pause_s + EXTRA_S)
 
 
-def test_a_firewall_that_comes_again_is_left_alone_for_longer() -> None:
-    """Twice as long each time, an hour at most; after an hour of peace it starts over."""
+def test_a_firewall_that_answers_again_causes_longer_pauses() -> None:
+    """They double each time, up to an hour; after an hour without it they start over."""
     clock = HandClock()
     first, second = (RequestPause(clock, shared) for shared in [_memory()] * 2)
     found: list[float] = []
     for pause in (first, second) * 4:
         found.append(pause.begin(403, {}).retry_after_s)
-        # What was under way at the same time is the same trouble.
+        # Answers to requests under way at the same time belong to the same trouble.
         assert second.begin(403, {}).retry_after_s == found[-1]
         clock.advance(pause.left_s() + 1)
     assert found == [300, 600, 1200, 2400, 3600, 3600, 3600, 3600]
@@ -222,8 +222,8 @@ def _memory() -> Array[c_double]:
     return (c_double * len(NO_PAUSE))(*NO_PAUSE)
 
 
-async def test_a_handshake_that_was_decided_upon_does_not_leave_into_a_silence() -> None:
-    """Silence was requested between the decision and the handshake."""
+async def test_a_handshake_already_decided_on_is_not_sent_into_a_silence() -> None:
+    """Silence was asked for between the decision and the handshake."""
     exchange = Exchange()
     async with linked(exchange, virtual_time.WallClock()) as context:
         keeper = ConnectionKeeper(context, (SYMBOL,), ConnectionLimits(lambda _, __: True))
@@ -238,8 +238,8 @@ async def test_a_handshake_that_was_decided_upon_does_not_leave_into_a_silence()
         await asyncio.wait([task])
 
 
-async def test_after_a_close_for_our_behaviour_the_next_attempt_waits() -> None:
-    """1008, a reason such as "Too many requests": it is logged, and a minute passes first."""
+async def test_after_a_close_blamed_on_us_the_next_attempt_waits() -> None:
+    """Code 1008, with a reason such as "Too many requests", is logged, and a minute passes first."""
     came_s: list[float] = []
 
     async def exchange(request: web.Request) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""The REST client: every request is answered in the end, none breaks the exchange's rules."""
+"""The REST client: every request is answered in the end, and none breaks the exchange's rules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INFO = json.dumps({"symbols": [{"symbol": "BTCUSDT"}]}).encode()
 
 
 class Exchange:
-    """Answers with what a test lays out, and remembers what it was asked."""
+    """Gives the answers that a test has prepared, and remembers the requests."""
 
     def __init__(self, *answers: web.Response, body: bytes = DEPTH) -> None:
         self.asked: list[str] = []
@@ -46,7 +46,7 @@ async def test_a_snapshot_comes_back_as_a_record() -> None:
     assert exchange.asked == ["/api/v3/depth?symbol=BTCUSDT&limit=5000"]
 
 
-async def test_a_symbol_that_is_being_asked_for_is_not_asked_for_twice() -> None:
+async def test_a_symbol_whose_request_is_under_way_is_not_requested_twice() -> None:
     """A book lost twice before the answer came costs one request."""
     exchange = Exchange()
 
@@ -59,8 +59,8 @@ async def test_a_symbol_that_is_being_asked_for_is_not_asked_for_twice() -> None
     assert len(exchange.asked) == 2
 
 
-async def test_an_answer_sent_for_before_the_latest_question_is_not_taken() -> None:
-    """A connection was lost and made again meanwhile: an older book could go unnoticed."""
+async def test_an_answer_requested_before_the_latest_request_is_not_used() -> None:
+    """A connection was lost and reopened meanwhile: an outdated book could go unnoticed."""
     asked = asyncio.Event()
     go_on = asyncio.Event()
     old, new = DEPTH, DEPTH.replace(b"7", b"8")
@@ -94,8 +94,8 @@ async def test_an_answer_sent_for_before_the_latest_question_is_not_taken() -> N
         web.Response(status=400, text='{"code":-1121}'),
     ],
 )
-async def test_errors_are_tried_again_until_answered(trouble: web.Response) -> None:
-    """Whatever the exchange's trouble, the request is repeated after a pause."""
+async def test_failed_requests_are_repeated_until_answered(trouble: web.Response) -> None:
+    """Whatever the exchange's error, the request is repeated after a pause."""
     exchange = Exchange(trouble)
 
     clock = RestlessClock()
@@ -108,8 +108,8 @@ async def test_errors_are_tried_again_until_answered(trouble: web.Response) -> N
         assert len(clock.pauses) == 1
 
 
-async def test_a_connection_that_is_cut_is_tried_again() -> None:
-    """A body that breaks off is not an answer."""
+async def test_a_request_whose_connection_is_cut_is_repeated() -> None:
+    """A truncated body is no answer."""
     asked: list[int] = []
 
     async def exchange(request: web.Request) -> web.StreamResponse:
@@ -132,10 +132,10 @@ async def test_a_connection_that_is_cut_is_tried_again() -> None:
         *((418, "9" * 5_000, 120), (429, "soon", 60), (429, "٣٠", 60)),  # not understood
     ],
 )
-async def test_no_request_of_any_kind_goes_out_before_retry_after(
+async def test_no_request_of_any_kind_is_sent_before_retry_after(
     status: int, header: str, silence_s: float
 ) -> None:
-    """429 and 418 silence every symbol, not only the one that met them."""
+    """429 and 418 silence every symbol, not only the one that got the answer."""
     sent_s: list[float] = []
     clock = RestlessClock()
 
@@ -153,12 +153,12 @@ async def test_no_request_of_any_kind_goes_out_before_retry_after(
             rest.request_snapshot(FetchSnapshot(symbol, 1))
         for _ in range(3):
             await next_answer(queue)
-    # And a second more: the exchange counts whole ones.
+    # And one second more: the exchange counts whole seconds.
     assert all(at_s >= sent_s[0] + silence_s + 1 for at_s in sent_s[1:])
 
 
 def sent_of(count: int, urgency: Urgency = Urgency.NEW) -> list[float]:
-    """When each of `count` requests was sent, all of them asked for at once and answered at once."""
+    """When each of `count` requests was sent; all are made at once, and each is answered at once."""
     sent_s: list[float] = []
     clock = RestlessClock()
 
@@ -178,13 +178,13 @@ def sent_of(count: int, urgency: Urgency = Urgency.NEW) -> list[float]:
 
 
 def test_the_budget_of_the_exchange_is_kept() -> None:
-    """30 full snapshots take more than a minute: 24 go at once, the others wait their turn."""
+    """30 full snapshots take more than a minute: 24 are sent at once, the others wait their turn."""
     sent_s = sent_of(30)
     assert sum(at_s < sent_s[0] + WINDOW_S for at_s in sent_s) == 24
 
 
 async def test_the_used_weight_header_is_obeyed() -> None:
-    """When others use our address, or we were just restarted, the exchange's count is what counts."""
+    """When others use our address, or after a restart, the exchange's own count decides."""
     clock = RestlessClock()
     sent_s: list[float] = []
 
@@ -207,7 +207,7 @@ async def test_the_used_weight_header_is_obeyed() -> None:
 async def test_no_pause_is_longer_than_the_longest_ban(
     monkeypatch: pytest.MonkeyPatch, asked_s: int, longest_s: int
 ) -> None:
-    """Three days: one answer that asks for a thousand years does not end a recording."""
+    """That is three days: an answer that asks for a thousand years does not end a recording."""
     assert RETRY_AFTER_MAX_S == 3 * 86_400
     monkeypatch.setattr(request_pause, "RETRY_AFTER_MAX_S", longest_s)
     sent_s: list[float] = []
@@ -247,7 +247,7 @@ async def test_a_weight_that_cannot_be_read_is_not_counted_and_reported_once(hea
 
 
 async def test_repeats_are_spaced_out() -> None:
-    """An answer that was stale is not requested again at once, and ever later after more of them."""
+    """A stale answer is not requested again at once, and each further one delays the next request more."""
     clock = RestlessClock()
     async with asking(Exchange(), clock) as (rest, queue):
         for attempt in (1, 2, 9):
@@ -276,10 +276,10 @@ async def test_a_lost_book_goes_before_a_new_one() -> None:
     assert left[-2:] == ["LOSTUSDT", f"NEW{CONCURRENCY_MAX}USDT"]
 
 
-async def test_five_hundred_books_lost_at_once_are_back_as_soon_as_the_budget_allows() -> None:
-    """The budget of no minute is exceeded, and hardly any of it is left unused."""
+async def test_five_hundred_books_lost_at_once_return_as_fast_as_the_budget_allows() -> None:
+    """No minute's budget is exceeded, and hardly any of it stays unused."""
     count = 500
-    least_s = (count * 250 / 6_000 - 1) * 60  # the first minute's weight goes at once
+    least_s = (count * 250 / 6_000 - 1) * 60  # the first minute's weight is spent at once
     sent_s: list[float] = []
     clock = RestlessClock()
 
@@ -297,16 +297,14 @@ async def test_five_hundred_books_lost_at_once_are_back_as_soon_as_the_budget_al
 
 
 @pytest.mark.parametrize(("urgency", "at_once"), [(Urgency.DEEPER, 24), (Urgency.AUDIT, 12)])
-def test_audits_leave_half_of_the_budget_to_books_that_are_not_known(
-    urgency: Urgency, at_once: int
-) -> None:
-    """Books that are not yet deep do not: a start would take twice as long."""
+def test_audits_leave_half_of_the_budget_to_unknown_books(urgency: Urgency, at_once: int) -> None:
+    """Requests for deeper books do not: a start would take twice as long."""
     sent_s = sent_of(25, urgency)
     assert sum(at < sent_s[0] + 60 for at in sent_s) == at_once
 
 
-async def test_exchange_info_is_asked_until_it_is_answered() -> None:
-    """Unavailable, not JSON, then the list: the budget that it states is used from then on."""
+async def test_exchange_info_is_requested_until_it_is_answered() -> None:
+    """First unavailable, then not JSON, then the list: its stated budget is used from then on."""
     limits = [
         {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 1_200}
     ]
@@ -326,7 +324,7 @@ async def test_exchange_info_is_asked_until_it_is_answered() -> None:
 
 
 async def test_a_server_without_exchange_info_is_no_reason_to_stop() -> None:
-    """Only 404 says so; then there is nothing to check symbols against."""
+    """Only 404 means that; then there is nothing to check symbols against."""
     async with asking(Exchange(web.Response(status=404)), RestlessClock()) as (rest, _):
         assert await rest.exchange_info() is None
 
@@ -346,7 +344,7 @@ async def test_symbols_are_url_encoded() -> None:
 
 
 async def test_a_symbol_that_is_refused_does_not_hold_up_the_others() -> None:
-    """While one waits for its next try, the others are answered."""
+    """While it waits for its next attempt, the others are answered."""
 
     async def exchange(request: web.Request) -> web.StreamResponse:
         bad = request.query["symbol"] == "GONEUSDT"

@@ -1,4 +1,4 @@
-"""Audits of the REST client: more urgent snapshots go first, and find budget."""
+"""Audits of the REST client: more urgent snapshots go first, and have budget left."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from booktape.net.http import CONCURRENCY_MAX
 from net.loopback import DEPTH, asking, next_frame
 from support import virtual_time
 
-ONE_BY_ONE = CONCURRENCY_MAX  # as many sharers as there may be requests: one for each
+ONE_BY_ONE = CONCURRENCY_MAX  # as many sharers as requests are allowed: one for each
 AUDIT, DEEPER, NEW, LOST = Urgency.AUDIT, Urgency.DEEPER, Urgency.NEW, Urgency.LOST
 
 
 class Exchange:
-    """Takes a second for each answer; notes what it is asked, and when it knew what."""
+    """Takes a second for each answer; records the requests and their times."""
 
     def __init__(self, *unknown: str) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -39,8 +39,8 @@ def request(symbol: str, urgency: Urgency, limit: int = 5_000) -> FetchSnapshot:
     return FetchSnapshot(symbol, 1, urgency, limit)
 
 
-async def test_a_request_that_leaves_is_noted_before_its_answer() -> None:
-    """With its limit: from that moment on events are kept for what it may show."""
+async def test_a_request_that_is_sent_is_noted_before_its_answer() -> None:
+    """With its limit: from that moment on events are kept for the comparison with its answer."""
     exchange = Exchange()
 
     async with asking(exchange, virtual_time.WallClock()) as (rest, queue):
@@ -52,7 +52,7 @@ async def test_a_request_that_leaves_is_noted_before_its_answer() -> None:
 
 
 async def test_the_most_urgent_goes_first() -> None:
-    """Lost before new before deeper before audits, each in the order in which they asked."""
+    """Lost before new before deeper before audits, each in the order of the requests."""
     exchange = Exchange()
 
     clock = virtual_time.WallClock()
@@ -67,8 +67,8 @@ async def test_the_most_urgent_goes_first() -> None:
     assert exchange.symbols() == ["FIRST", *order]
 
 
-async def test_an_audit_of_a_book_that_is_lost_now_becomes_urgent() -> None:
-    """It does not wait where it was, and it is one request, with what is needed now."""
+async def test_an_audit_of_a_book_that_is_now_lost_becomes_urgent() -> None:
+    """It leaves its old place in the queue, and stays one request, with the limit needed now."""
     exchange = Exchange()
 
     clock = virtual_time.WallClock()
@@ -81,8 +81,8 @@ async def test_an_audit_of_a_book_that_is_lost_now_becomes_urgent() -> None:
     assert exchange.asked == [("FIRST", "100"), ("B", "5000"), ("A", "100")]
 
 
-async def test_an_audit_never_takes_the_place_of_what_is_asked_already() -> None:
-    """A lost book stays urgent, and its answer is not thrown away for it."""
+async def test_an_audit_never_replaces_a_request_already_made() -> None:
+    """A lost book stays urgent, and its answer is not discarded because of the audit."""
     exchange = Exchange()
 
     async with asking(exchange, virtual_time.WallClock()) as (rest, queue):
@@ -95,8 +95,8 @@ async def test_an_audit_never_takes_the_place_of_what_is_asked_already() -> None
     assert exchange.asked == [("A", "5000")]
 
 
-async def test_an_audit_that_waits_for_room_makes_way() -> None:
-    """Half of the budget is for books that are not known, at once, whatever waits already."""
+async def test_an_audit_that_waits_for_budget_lets_others_pass() -> None:
+    """Half of the budget is available to unknown books at once, whatever is already waiting."""
     exchange = Exchange()
 
     async with asking(exchange, virtual_time.WallClock()) as (rest, _):
@@ -112,8 +112,8 @@ async def test_an_audit_that_waits_for_room_makes_way() -> None:
     assert exchange.symbols()[-1] == "A12"
 
 
-async def test_a_symbol_that_is_forgotten_is_not_asked_for() -> None:
-    """Neither if it waits, nor if it is spaced out; what is under way is not taken."""
+async def test_a_forgotten_symbol_is_not_requested() -> None:
+    """Neither a waiting nor a postponed request is sent; the answer to one under way is not used."""
     exchange = Exchange("GONE")
 
     clock = virtual_time.WallClock()
@@ -131,8 +131,8 @@ async def test_a_symbol_that_is_forgotten_is_not_asked_for() -> None:
     assert exchange.symbols() == ["GONE", "A"]
 
 
-async def test_a_symbol_that_is_refused_is_a_doubt() -> None:
-    """Perhaps the exchange does not list it any more."""
+async def test_a_refused_symbol_raises_a_doubt_about_its_listing() -> None:
+    """Perhaps the exchange no longer lists it."""
     async with asking(Exchange("GONE"), virtual_time.WallClock()) as (rest, _):
         rest.request_snapshot(request("A", NEW))
         await asyncio.sleep(2)

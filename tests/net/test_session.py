@@ -1,4 +1,4 @@
-"""Where requests go and what goes with them: no redirect is followed, nothing is remembered."""
+"""Where requests go and what is sent with them: no redirect is followed, no cookie is remembered."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "WS_PROXY", "WSS_PROXY", "ALL_PROXY", "N
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither of the machine's own."""
+    """Removes the machine's own proxies from the environment."""
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -58,7 +58,7 @@ def urls(venue: Venue) -> tuple[str, str]:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirected_request_is_an_error_and_goes_nowhere_else(status: int) -> None:
-    """Not to another port, nor to another path of the same host; and it is asked again later."""
+    """Neither another port nor another path of the same host is contacted; the request is repeated later."""
     visited: list[str] = []
 
     async def elsewhere(request: web.Request) -> web.StreamResponse:
@@ -84,8 +84,8 @@ async def test_a_redirected_request_is_an_error_and_goes_nowhere_else(status: in
     assert visited == []
 
 
-async def test_the_error_names_where_it_should_have_gone() -> None:
-    """So that a user sees what stands between the recorder and the exchange."""
+async def test_the_error_names_the_target_of_the_redirect() -> None:
+    """So that a user sees what is between the recorder and the exchange."""
 
     async def exchange(_: web.Request) -> web.StreamResponse:
         return web.Response(status=302, headers={"Location": "http://portal.example/login"})
@@ -97,7 +97,7 @@ async def test_the_error_names_where_it_should_have_gone() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirected_handshake_is_an_error_and_goes_nowhere_else(status: int) -> None:
-    """A WebSocket that another server would have accepted."""
+    """Even if the other server would have accepted the WebSocket."""
     visited: list[str] = []
 
     async def elsewhere(request: web.Request) -> web.StreamResponse:
@@ -121,7 +121,7 @@ async def test_a_redirected_handshake_is_an_error_and_goes_nowhere_else(status: 
 
 @pytest.mark.usefixtures("passwords_at_home")
 async def test_neither_passwords_nor_cookies_are_sent() -> None:
-    """By requests, by handshakes, and to a host that asks for them."""
+    """Neither by requests nor by handshakes, even to a host that asks for them."""
     headers: list[dict[str, str]] = []
 
     async def exchange(request: web.Request) -> web.StreamResponse:
@@ -134,7 +134,7 @@ async def test_neither_passwords_nor_cookies_are_sent() -> None:
         return answer
 
     async with asking(exchange, RestlessClock()) as (rest, queue):
-        # By its name: aiohttp keeps no cookies of a bare address anyway.
+        # By name: aiohttp keeps no cookies for a bare address anyway.
         rest_url, ws_url = (u.replace("127.0.0.1", "localhost") for u in urls(rest.context.venue))
         context = replace(rest.context, venue=Venue("by name", rest_url, ws_url))
         http, path = RateLimitedHttp(context), context.venue.depth_path("BTCUSDT", 100)
@@ -151,10 +151,10 @@ async def test_neither_passwords_nor_cookies_are_sent() -> None:
 
 
 @pytest.mark.usefixtures("passwords_at_home")
-async def test_a_proxy_of_the_environment_is_used_and_gets_no_password_but_its_own(
+async def test_a_proxy_from_the_environment_is_used_and_gets_only_its_own_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Requests and handshakes go through it; what ~/.netrc says of its host stays at home."""
+    """Requests and handshakes go through it; entries for its host in ~/.netrc are not sent."""
     through: list[tuple[str, str | None]] = []
 
     async def proxy(request: web.Request) -> web.StreamResponse:
@@ -164,7 +164,7 @@ async def test_a_proxy_of_the_environment_is_used_and_gets_no_password_but_its_o
         return web.Response(body=DEPTH)
 
     async with linked(proxy, HandClock()) as way, asking(proxy, HandClock()) as (rest, queue):
-        # No machine has this name: only the proxy can answer.
+        # No machine has this name, so only the proxy can answer.
         far = Venue("far away", "http://exchange.invalid", "ws://exchange.invalid")
         proxy_url = way.venue.rest_url
         monkeypatch.setenv("HTTP_PROXY", proxy_url)
@@ -196,10 +196,10 @@ async def test_a_proxy_of_the_environment_is_used_and_gets_no_password_but_its_o
         ({"HTTP_PROXY": "http://p:1"}, "ws://localhost/stream", None),
     ],
 )
-def test_which_proxy(
+def test_which_proxy_is_used(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], address: str, proxy: str | None
 ) -> None:
-    """As other programs read the environment; a WebSocket's proxy is that of pages, if not named."""
+    """The environment is read as other programs read it; by default WebSockets use the proxy of web pages."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     found = proxy_for(address)
@@ -216,7 +216,7 @@ def test_which_proxy(
 def test_a_malformed_proxy_is_the_user_s_mistake(
     monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    """By its name in the environment, without the password that may stand in it."""
+    """The error has its name in the environment, without the password that it may contain."""
     monkeypatch.setenv("HTTPS_PROXY", text)
     with pytest.raises(UsageError, match=r"HTTPS_PROXY .* is not the address of a proxy") as caught:
         proxy_for("wss://a.example/stream")

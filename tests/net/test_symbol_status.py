@@ -1,4 +1,4 @@
-"""What the exchange's list says of the symbols: noticed when it changes, looked up now and then."""
+"""The exchange's list of symbols: fetched from time to time, and every change is noticed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def info(statuses: Lists) -> ExchangeInfo:
 
 
 class Exchange:
-    """Answers with its lists in turn, the last one for ever, and notes when it was asked for what.
+    """Answers with its lists in turn, the last one for ever, and records every request with its time.
 
     Like the real one it refuses a request that names a symbol that is not listed, and leaves `hidden` ones out of
     the whole list.
@@ -65,7 +65,7 @@ class Exchange:
 
 
 class Recorder:
-    """What it knows of each symbol, and the frames that it was given."""
+    """What it knows about each symbol, and the frames it was given."""
 
     def __init__(self, *symbols: str, known: ListingState = TRADED) -> None:
         self.known = dict.fromkeys(symbols, known)
@@ -101,7 +101,7 @@ async def watching(
     *,
     new_ones: bool = False,
 ) -> AsyncIterator[Watched]:
-    """The list is watched, and what is seen goes to the recorder."""
+    """The list is watched, and every change goes to the recorder."""
     async with linked(exchange, virtual_time.WallClock()) as context:
         rest = Watched(context)
         look: Callable[[ExchangeInfo], None] = recorder.lists.append
@@ -121,8 +121,8 @@ async def watching(
                     await job
 
 
-async def test_what_changed_since_it_was_last_known_is_a_frame() -> None:
-    """At the start what is not trading; later what is listed for the first time."""
+async def test_every_change_since_the_last_known_status_is_a_frame() -> None:
+    """At the start, symbols that are not trading; later, symbols that are listed for the first time."""
     recorder, exchange = (
         Recorder(BTC, ETH),
         Exchange({BTC: "HALT", ETH: "HALT"}, {BTC: TRADING, ETH: "HALT"}),
@@ -136,8 +136,8 @@ async def test_what_changed_since_it_was_last_known_is_a_frame() -> None:
     assert recorder.frames[0].received_ns == virtual_time.START_NS
 
 
-async def test_the_list_is_asked_for_now_and_then() -> None:
-    """Not at even distances, or all recorders would ask at once; those that are recorded, by name."""
+async def test_the_list_is_requested_from_time_to_time() -> None:
+    """At uneven intervals, or all recorders would ask at once; recorded symbols are requested by name."""
     recorder, exchange = Recorder(BTC, ETH), Exchange({BTC: TRADING, ETH: TRADING})
 
     async with watching(exchange, recorder, {BTC: TRADING, ETH: TRADING}):
@@ -150,8 +150,8 @@ async def test_the_list_is_asked_for_now_and_then() -> None:
     assert recorder.frames == []
 
 
-async def test_one_that_is_missing_twice_is_delisted() -> None:
-    """Once may be a slip; the second look comes after a minute, and then it is known to be gone."""
+async def test_a_symbol_that_is_missing_twice_is_delisted() -> None:
+    """Missing once may be a slip; a second request after a minute confirms that it is gone."""
     recorder, exchange = Recorder(BTC, ETH), Exchange({BTC: TRADING})
 
     async with watching(exchange, recorder, {BTC: TRADING}):
@@ -161,7 +161,7 @@ async def test_one_that_is_missing_twice_is_delisted() -> None:
         assert recorder.written() == [(ETH, DELISTED)]
         looks = len(exchange.asked)
         await asyncio.sleep(NAMED_LIST_EVERY_S / 2)
-        assert len(exchange.asked) == looks, "it is not looked up any more"
+        assert len(exchange.asked) == looks, "it is no longer looked up"
         await asyncio.sleep(2 * NAMED_LIST_EVERY_S)
     assert recorder.written() == [(ETH, DELISTED)]
     assert exchange.asked[-1][1] == f'["{BTC}"]'
@@ -169,11 +169,11 @@ async def test_one_that_is_missing_twice_is_delisted() -> None:
         f'["{BTC}","{ETH}"]',
         "",
         f'["{ETH}"]',
-    ], "one that is not there spoils the answer for all"
+    ], "a missing symbol spoils the answer for all"
 
 
-async def test_one_that_is_back_was_never_gone() -> None:
-    """The exchange's list had a hole for a moment."""
+async def test_a_symbol_that_is_back_was_never_gone() -> None:
+    """The exchange's list was incomplete for a moment."""
     recorder, exchange = Recorder(BTC, ETH), Exchange({BTC: TRADING, ETH: TRADING}, {BTC: TRADING})
 
     async with watching(exchange, recorder, {BTC: TRADING}):
@@ -182,8 +182,8 @@ async def test_one_that_is_back_was_never_gone() -> None:
     assert recorder.written() == []
 
 
-async def test_doubt_is_a_reason_to_ask_sooner() -> None:
-    """The exchange did not know a symbol; but no sooner than a minute after the last look."""
+async def test_a_doubt_is_a_reason_to_ask_sooner() -> None:
+    """The exchange did not know a symbol; but the list is requested a minute after the last time at the earliest."""
     recorder, exchange = Recorder(BTC), Exchange({BTC: "BREAK"})
 
     async with watching(exchange, recorder, {BTC: TRADING}) as rest:
@@ -197,8 +197,8 @@ async def test_doubt_is_a_reason_to_ask_sooner() -> None:
         assert len(exchange.asked) == 1, "the doubt is answered"
 
 
-async def test_all_are_asked_for_where_new_ones_are_wanted() -> None:
-    """Or where there are too many to name; every list is passed on, to find new ones."""
+async def test_all_symbols_are_requested_where_new_ones_are_wanted() -> None:
+    """Also where there are too many to name; every list is passed on, so that new symbols are found."""
     many = [f"S{n}USDT" for n in range(NAMED_MAX + 1)]
 
     for symbols, new_ones in ((many, False), ([BTC], True)):
@@ -212,8 +212,10 @@ async def test_all_are_asked_for_where_new_ones_are_wanted() -> None:
 
 
 @pytest.mark.parametrize("new_ones", [True, False])
-async def test_one_that_the_whole_list_hides_is_not_taken_for_delisted(new_ones: bool) -> None:
-    """The exchange shows symbols with special permissions only to who names them."""
+async def test_a_symbol_hidden_from_the_whole_list_is_not_taken_for_delisted(
+    new_ones: bool,
+) -> None:
+    """The exchange shows symbols with special permissions only in answer to their names."""
     recorder = Recorder(BTC, ETH)
     exchange = Exchange({"LTCUSDT": TRADING}, hidden={BTC: "HALT"})
 
@@ -226,8 +228,8 @@ async def test_one_that_the_whole_list_hides_is_not_taken_for_delisted(new_ones:
     assert recorder.written() == [(BTC, "HALT"), (ETH, DELISTED)]
 
 
-async def test_a_list_with_a_hole_is_not_filled_one_by_one_without_end() -> None:
-    """Each costs as much as the whole list; a list that is empty by mistake must not cost thousands."""
+async def test_an_incomplete_list_does_not_cause_endless_single_requests() -> None:
+    """Each costs as much as the whole list; a list that is empty by mistake must not cause thousands."""
     symbols = [f"S{n}USDT" for n in range(NAMED_MAX)]
     recorder, exchange = Recorder(*symbols), Exchange({})
 
@@ -239,10 +241,8 @@ async def test_a_list_with_a_hole_is_not_filled_one_by_one_without_end() -> None
 
 @pytest.mark.parametrize("status", [404, 400])
 @pytest.mark.parametrize("first", [None, {BTC: TRADING}])
-async def test_an_exchange_that_does_not_list_is_asked_again(
-    status: int, first: Lists | None
-) -> None:
-    """A 404 or a 400 ends no watch: as soon as there is a list again, what it says is written down."""
+async def test_an_exchange_without_a_list_is_asked_again(status: int, first: Lists | None) -> None:
+    """A 404 or a 400 does not end the watch: as soon as there is a list again, its changes are recorded."""
     recorder, exchange = Recorder(BTC), Exchange({BTC: "BREAK"})
     lists = False
 
@@ -260,8 +260,8 @@ async def test_an_exchange_that_does_not_list_is_asked_again(
 STEPS = SymbolInfo(BTC, TRADING, "0.01000000", "1000000", "0.00001000", "9000")
 
 
-async def test_the_steps_are_written_down_when_first_seen_and_when_they_change() -> None:
-    """As the exchange writes them; and nothing where nothing differs."""
+async def test_the_steps_are_recorded_when_first_seen_and_when_they_change() -> None:
+    """As the exchange writes them; nothing is recorded if nothing differs."""
     recorder = Recorder(BTC, known=ListingState("", "", ""))
     tick = "0.01000000"
 
@@ -279,7 +279,7 @@ async def test_the_steps_are_written_down_when_first_seen_and_when_they_change()
         assert {frame.status for frame in recorder.frames} == {TRADING}
 
 
-async def test_one_that_was_delisted_keeps_its_steps() -> None:
+async def test_a_delisted_symbol_keeps_its_steps() -> None:
     """They are its last ones; nothing says that they changed."""
     recorder = Recorder(BTC, known=ListingState(TRADING, "0.1", "0.2"))
 
@@ -302,8 +302,8 @@ def joined(recorder: Recorder) -> set[str]:
     }
 
 
-async def test_a_name_that_the_pulse_brings_is_asked_for_at_once_and_alone() -> None:
-    """No list of many megabytes for it; and once it is known, it is no question any more."""
+async def test_a_new_name_in_a_pulse_is_requested_at_once_and_alone() -> None:
+    """It is not worth a list of many megabytes; once it is known, it is not requested again."""
     recorder, exchange = Recorder(BTC), Exchange({BTC: TRADING, "NEWUSDT": TRADING})
 
     async with watching(exchange, recorder, {BTC: TRADING}, new_ones=True) as rest:
@@ -315,8 +315,8 @@ async def test_a_name_that_the_pulse_brings_is_asked_for_at_once_and_alone() -> 
         assert [named for _, named in exchange.asked] == ['["NEWUSDT"]']
 
 
-async def test_a_name_that_does_not_trade_yet_is_asked_for_again() -> None:
-    """At some pulses more, because the list may be behind; then as soon as it has prices."""
+async def test_a_name_that_does_not_trade_yet_is_requested_again() -> None:
+    """At a few more pulses, because the list may be late; then as soon as it has prices."""
     recorder = Recorder(BTC)
     lists = {BTC: TRADING, "NEWUSDT": "BREAK"}
     exchange = Exchange(lists)
@@ -338,7 +338,7 @@ async def test_a_name_that_does_not_trade_yet_is_asked_for_again() -> None:
 
 @pytest.mark.within_s(None)
 async def test_a_name_that_is_never_listed_is_given_up_until_the_next_whole_list() -> None:
-    """The pulse names it every half minute, and each question would cost as much as a whole list."""
+    """The pulse names it every half minute, and each request would cost as much as a whole list."""
     recorder, exchange = Recorder(BTC), Exchange({BTC: TRADING})
 
     async with watching(exchange, recorder, {BTC: TRADING}, new_ones=True) as rest:
@@ -354,7 +354,7 @@ async def test_a_name_that_is_never_listed_is_given_up_until_the_next_whole_list
         assert len(exchange.asked) > asked + 1
 
 
-async def test_what_was_joined_gets_its_steps_as_soon_as_it_is_known() -> None:
+async def test_a_joined_symbol_gets_its_steps_as_soon_as_it_is_known() -> None:
     """A symbol is known once its connection is open: at the next pulse, or a minute later."""
     recorder = Recorder(BTC, known=ListingState(TRADING, "", ""))
     exchange = Exchange({BTC: TRADING, "NEWUSDT": TRADING, ETH: TRADING})
@@ -374,7 +374,7 @@ async def test_what_was_joined_gets_its_steps_as_soon_as_it_is_known() -> None:
 
 
 async def test_nothing_is_written_twice_however_far_behind_the_recorder_is() -> None:
-    """What was written waits in the queue; the next looks find it unchanged."""
+    """The frame already waits in the queue; later requests find no further change."""
     async with linked(Exchange({BTC: "HALT"}), virtual_time.WallClock()) as context:
         known = {BTC: TRADED}
         statuses = SymbolStatusPoller(

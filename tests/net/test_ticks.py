@@ -15,13 +15,13 @@ PAUSES = 100
 
 
 class Enough(Exception):
-    """It has slept often enough."""
+    """The clock has slept often enough."""
 
 
 class EarlyClock:
-    """A sleeper of it wakes one float early; one who wants less than a nanosecond does not sleep.
+    """Its sleepers wake one float early; a sleep of less than a nanosecond takes no time.
 
-    So does asyncio's, while nothing else makes time pass.
+    The clock of asyncio does the same while nothing else makes time pass.
     """
 
     def __init__(self) -> None:
@@ -43,8 +43,8 @@ class EarlyClock:
 
 
 @pytest.mark.real_time
-async def test_each_sleep_ends_with_a_tick_though_a_sleeper_wakes_a_hair_early() -> None:
-    """Else it would sleep for no time at all, for ever where only sleep makes time pass."""
+async def test_each_sleep_ends_with_a_tick_though_it_ends_slightly_early() -> None:
+    """Otherwise it would sleep for no time at all, for ever if only sleeping makes time pass."""
     queue = RecordQueue(PAUSES)
 
     with pytest.raises(Enough):
@@ -57,14 +57,14 @@ async def test_each_sleep_ends_with_a_tick_though_a_sleeper_wakes_a_hair_early()
 
 
 async def steps_ns(ticks: Ticks, queue: RecordQueue) -> list[int]:
-    """The steps of the clock that the next tick tells of."""
+    """The clock steps that the next tick reports."""
     await ticks.put()
     return [record.step_ns for record in queue.drain() if isinstance(record, ClockStep)]
 
 
 @pytest.mark.parametrize("step_s", [-3_600, -1, 1, 7.5])
-async def test_a_clock_that_was_set_is_seen_once(step_s: float) -> None:
-    """By how much, forward or back; time that passes is not a step."""
+async def test_a_clock_step_is_noticed_once(step_s: float) -> None:
+    """With its size, forward or back; passing time is no step."""
     clock, queue = virtual_time.WallClock(), RecordQueue(10)
     ticks = Ticks(clock, queue)
     await clock.pause(60)
@@ -76,8 +76,8 @@ async def test_a_clock_that_was_set_is_seen_once(step_s: float) -> None:
     assert await steps_ns(ticks, queue) == []
 
 
-async def test_small_differences_are_no_step() -> None:
-    """Slewing moves the clock by less from one look to the next, and never adds up."""
+async def test_small_differences_are_not_steps() -> None:
+    """Slewing moves the clock by less from one look to the next, and does not accumulate."""
     clock, queue = virtual_time.WallClock(), RecordQueue(10)
     ticks = Ticks(clock, queue)
     for _ in range(10):
@@ -86,7 +86,7 @@ async def test_small_differences_are_no_step() -> None:
 
 
 async def test_a_machine_that_slept_resembles_one_whose_clock_was_set() -> None:
-    """Steady time stands still meanwhile."""
+    """Steady time stands still during the sleep."""
     clock, queue = virtual_time.WallClock(), RecordQueue(10)
     ticks = Ticks(clock, queue)
     clock.step(8 * 3_600)

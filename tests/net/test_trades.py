@@ -26,7 +26,7 @@ def now_s() -> float:
 
 
 class Exchange:
-    """Answers each request `late_s` later; knows when it was asked for what."""
+    """Answers each request `late_s` later; records every request with its time."""
 
     def __init__(self, *instead: web.Response, late_s: float = 0.0) -> None:
         self.asked: list[tuple[float, str, str]] = []
@@ -72,15 +72,15 @@ async def filling(
 
 
 async def answers(context: NetContext) -> list[TradesAnswer]:
-    """All that came into the queue until now."""
+    """All answers that have reached the queue so far."""
     if not context.queue:
         return []
     records = await context.queue.take(100, 10**9)
     return [record for record in records if isinstance(record, TradesAnswer)]
 
 
-async def test_the_answer_is_a_record_with_what_was_asked_for() -> None:
-    """Byte for byte, in microseconds."""
+async def test_the_answer_is_a_record_with_its_request() -> None:
+    """It is kept byte for byte, with times in microseconds."""
     exchange = Exchange()
     async with filling(exchange) as (trades, _, context):
         trades.request(FetchTrades(BTC, 7))
@@ -104,7 +104,7 @@ async def test_one_at_a_time_and_each_symbol_once() -> None:
 
 
 async def test_no_more_than_a_tenth_of_the_budget() -> None:
-    """24 requests a minute, whatever is requested."""
+    """That is 24 requests a minute, however many are wanted."""
     exchange = Exchange()
     async with filling(exchange) as (trades, rest, context):
         for second in range(300):
@@ -119,7 +119,7 @@ async def test_no_more_than_a_tenth_of_the_budget() -> None:
 
 
 async def test_books_go_first() -> None:
-    """While a lost book waits for the budget, and while half of it is used, no trade is requested."""
+    """No trades are requested while a lost book waits for budget, or while half of it is used."""
     exchange = Exchange()
     async with filling(exchange) as (trades, rest, context):
         rest.http.begin(6_000 - 100)
@@ -137,8 +137,8 @@ async def test_books_go_first() -> None:
         await answers(context)
 
 
-async def test_while_a_book_waits_for_its_turn_no_trade_is_asked_for() -> None:
-    """Although the budget has room: after a failure one request at a time goes out."""
+async def test_while_a_book_waits_for_its_turn_no_trades_are_requested() -> None:
+    """Even if there is budget left: after a failure requests are sent one at a time."""
     exchange = Exchange()
     exchange.book_late_s = 5
     async with filling(exchange) as (trades, rest, context):
@@ -155,8 +155,8 @@ async def test_while_a_book_waits_for_its_turn_no_trade_is_asked_for() -> None:
         await answers(context)
 
 
-async def test_a_snapshot_does_not_wait_for_trades_under_way() -> None:
-    """Also when only one request at a time is allowed after a failure."""
+async def test_a_snapshot_does_not_wait_for_a_trade_request_under_way() -> None:
+    """Even when only one request at a time is allowed after a failure."""
     exchange = Exchange(web.Response(status=500), late_s=20)
     async with filling(exchange) as (trades, rest, _context):
         trades.request(FetchTrades(BTC, 1))
@@ -171,8 +171,8 @@ async def test_a_snapshot_does_not_wait_for_trades_under_way() -> None:
         assert exchange.under_way == 1
 
 
-async def test_a_request_that_failed_is_made_again_when_it_is_repeated() -> None:
-    """5xx is their trouble: all of `net` pauses, and nothing is on the tape."""
+async def test_a_failed_request_can_be_made_again() -> None:
+    """A 5xx is the exchange's failure: all of `net` pauses, and nothing is on the tape."""
     exchange = Exchange(web.Response(status=503))
     async with filling(exchange) as (trades, _, context):
         trades.request(FetchTrades(BTC, 1))
@@ -187,7 +187,7 @@ async def test_a_request_that_failed_is_made_again_when_it_is_repeated() -> None
     assert answer.from_id == 1
 
 
-async def test_a_ban_stops_it_like_everything_else() -> None:
+async def test_a_ban_stops_trade_requests_like_all_others() -> None:
     """No request before Retry-After has passed."""
     exchange = Exchange(web.Response(status=429, headers={"Retry-After": "100"}))
     async with filling(exchange) as (trades, _, _context):
@@ -198,8 +198,8 @@ async def test_a_ban_stops_it_like_everything_else() -> None:
     assert times[1] - times[0] > 100
 
 
-async def test_a_symbol_that_is_refused_is_left_alone_for_a_while() -> None:
-    """The others are requested all the same."""
+async def test_a_refused_symbol_is_not_requested_for_a_while() -> None:
+    """The others are still requested."""
     refusal = web.Response(status=400, text='{"code":-1121,"msg":"Invalid symbol."}')
     exchange = Exchange(refusal)
     async with filling(exchange) as (trades, _, _context):

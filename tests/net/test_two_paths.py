@@ -40,7 +40,7 @@ class Host:
             self.asked.append(request.query["symbol"])
             return web.Response(body=DEPTH)
         self.seen += 1
-        # As the real one does: a client that is silent for long counts as dead.
+        # As the real exchange does: a client that is silent for long counts as dead.
         socket = web.WebSocketResponse(heartbeat=20)
         await socket.prepare(request)
         self.open.append(socket)
@@ -73,14 +73,14 @@ async def feeding(context: NetContext, connections: int) -> AsyncIterator[Connec
 
 @pytest.mark.parametrize(("connections", "spread"), [(1, (1, 0)), (2, (1, 1)), (3, (2, 1))])
 async def test_connections_are_spread_over_both(connections: int, spread: tuple[int, int]) -> None:
-    """The second one goes the other way, so that whatever breaks one path leaves the other."""
+    """The second connection uses the other host, so that a failure of one path leaves the other."""
     async with two_hosts() as (context, first, second), feeding(context, connections):
         await asyncio.sleep(5)
         assert (len(first.open), len(second.open)) == spread
 
 
 async def test_a_connection_goes_to_the_host_that_answers_and_later_comes_back() -> None:
-    """While its own host cannot be reached; a replacement tries its own first."""
+    """It does so while its own host cannot be reached; a replacement tries its own host first."""
     async with two_hosts() as (context, first, second), feeding(context, 1) as feeds:
         first.up = False
         await asyncio.sleep(10)
@@ -92,8 +92,8 @@ async def test_a_connection_goes_to_the_host_that_answers_and_later_comes_back()
         assert (len(first.open), len(second.open)) == (1, 0)
 
 
-async def test_a_cut_does_not_change_the_way() -> None:
-    """A connection that had been good is opened again where it was."""
+async def test_a_cut_does_not_change_the_host() -> None:
+    """A connection that was good is reopened at the same host."""
     async with two_hosts() as (context, first, second), feeding(context, 2):
         await asyncio.sleep(90)
         await second.open[0].close()
@@ -105,7 +105,7 @@ async def test_a_cut_does_not_change_the_way() -> None:
 
 
 async def test_requests_go_to_the_other_host_while_one_cannot_be_reached() -> None:
-    """It is logged, and the other host is used until it fails as well."""
+    """The change is logged, and the other host is used until it fails too."""
     with capture_logs() as lines:
         async with two_hosts() as (context, first, second):
             rest = RestClient(context)
@@ -128,8 +128,8 @@ async def test_requests_go_to_the_other_host_while_one_cannot_be_reached() -> No
     assert [line["event"] for line in lines].count("asking the other host") == 2
 
 
-async def test_what_fails_at_the_same_time_changes_the_host_once() -> None:
-    """A dozen requests that are cut together must not lead back to the dead host."""
+async def test_requests_that_fail_together_change_the_host_once() -> None:
+    """A dozen requests cut at the same time must not lead back to the dead host."""
     async with two_hosts() as (context, first, second):
         first.up = False
         rest = RestClient(context)
@@ -144,8 +144,8 @@ async def test_what_fails_at_the_same_time_changes_the_host_once() -> None:
 
 
 @pytest.mark.parametrize("status", [500, 429])
-async def test_a_host_that_answers_is_not_left(status: int) -> None:
-    """Its trouble is the exchange's; and a silence that it asks for is one of the whole address."""
+async def test_a_host_that_answers_is_kept(status: int) -> None:
+    """Its errors are the exchange's, and a silence that it asks for concerns our whole address."""
     async with two_hosts() as (context, first, second):
         answers = [web.Response(status=status, headers={"Retry-After": "2"})]
 
@@ -164,10 +164,10 @@ async def test_a_host_that_answers_is_not_left(status: int) -> None:
 
 
 @pytest.mark.parametrize(("ping_every_s", "said_s"), [(20, 30), (180, 40)])
-async def test_an_exchange_that_pings_seldom_is_not_taken_for_dead(
+async def test_an_exchange_that_rarely_pings_is_not_taken_for_dead(
     ping_every_s: float, said_s: float
 ) -> None:
-    """It answers our ping; one that does not is replaced, and then ended."""
+    """It answers our ping; a connection that does not is replaced, then ended."""
 
     async def answers(request: web.Request) -> web.StreamResponse:
         return await until_closed(await _plain(request))
@@ -189,7 +189,7 @@ async def test_an_exchange_that_pings_seldom_is_not_taken_for_dead(
 
 
 async def _plain(request: web.Request) -> web.WebSocketResponse:
-    """It never pings by itself, and answers ours."""
+    """It never pings by itself, but answers our pings."""
     socket = web.WebSocketResponse(autoping=True)
     await socket.prepare(request)
     return socket
