@@ -35,7 +35,7 @@ SEGMENT_S: Final = 32.0
 
 
 class StandingClock:
-    """The frames tell the time."""
+    """A clock that stands still: the frames carry the time."""
 
     def now_ns(self) -> int:
         return SECOND
@@ -49,7 +49,7 @@ class StandingClock:
 
 @pytest.fixture
 def _threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs in a thread is done at once, without giving the loop a turn."""
+    """Work for a thread is done at once, without giving the event loop a turn."""
 
     async def here(work: Callable[[], T]) -> T:
         return work()
@@ -58,7 +58,7 @@ def _threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ignore(_: Output) -> None:
-    """What follows from the rest, where it is not looked at."""
+    """Discards outputs that a test does not check."""
 
 
 def nothing(_: TapeRecord) -> list[Disconnected]:
@@ -67,7 +67,7 @@ def nothing(_: TapeRecord) -> list[Disconnected]:
 
 
 async def record(root: Path, cancelled_after: int | None) -> int:
-    """Hand all frames over at once, in a task. How many turns others got until it was done."""
+    """Hands all frames over at once, in a task; returns how many turns other tasks got until it was done."""
     with open_archive(root) as archive:
         async_recording = AsyncRecording(
             archive.begin(OPENING, "first"), StandingClock(), SEGMENT_S
@@ -85,15 +85,15 @@ async def record(root: Path, cancelled_after: int | None) -> int:
 
 
 @pytest.mark.usefixtures("_threads_at_once")
-async def test_between_two_books_of_a_rotation_others_get_their_turn(tmp_path: Path) -> None:
-    """The sockets among them: stamps stay right however many books there are."""
+async def test_other_tasks_get_a_turn_between_two_books_of_a_rotation(tmp_path: Path) -> None:
+    """Sockets are among them, so stamps stay right however many books there are."""
     assert (await record(tmp_path, None)) > len(OPENING.symbols)
 
 
 @pytest.mark.usefixtures("_threads_at_once")
 @pytest.mark.parametrize("turns", [2, 9, 16, 23])
-async def test_a_stop_amid_a_rotation_loses_nothing(tmp_path: Path, turns: int) -> None:
-    """At whichever turn of the loop: the rotation is finished first, then the rest is taken."""
+async def test_a_stop_during_a_rotation_loses_nothing(tmp_path: Path, turns: int) -> None:
+    """At any turn of the event loop: the rotation is finished first, then the remaining frames are handled."""
     await record(tmp_path, turns)
     assert records_on_tape(tmp_path) == list(RECORDS)
     assert stored(tmp_path) == expected(RECORDS, opening=OPENING)
@@ -104,14 +104,14 @@ async def test_a_stop_amid_a_rotation_loses_nothing(tmp_path: Path, turns: int) 
 
 @pytest.fixture
 def _every_row_is_a_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row is a group of its own, and the disk is behind as soon as one waits."""
+    """Each row is its own row group, and the disk counts as behind as soon as one waits."""
     monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
     monkeypatch.setattr(segment_writer, "BACKLOG_BYTES", 0)
 
 
 @pytest.mark.usefixtures("_every_row_is_a_backlog")
 async def test_a_stop_while_the_disk_is_behind_loses_nothing(tmp_path: Path) -> None:
-    """Rows that wait for the worker are written, however long it takes, and all that followed was handed on."""
+    """Rows that wait for the worker are written, however long that takes, and every output is handed on."""
     free = threading.Event()
     seen: list[Output] = []
 
@@ -135,8 +135,10 @@ async def test_a_stop_while_the_disk_is_behind_loses_nothing(tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("_every_row_is_a_backlog")
-async def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(tmp_path: Path) -> None:
-    """A whole queue may be left; its rows do not pile up in memory while the worker is behind."""
+async def test_remaining_records_are_handled_at_the_pace_of_the_disk_at_the_end(
+    tmp_path: Path,
+) -> None:
+    """A whole queue may remain; its rows do not pile up in memory while the worker is behind."""
     free = threading.Event()
 
     with open_archive(tmp_path) as archive:
@@ -158,10 +160,10 @@ async def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(tmp_path
 
 
 @pytest.mark.parametrize(("back_s", "segments"), [(30, 1), (90, 2), (400 * 86_400, 2)])
-async def test_a_clock_that_is_set_back_begins_a_new_segment(
+async def test_setting_the_clock_back_begins_a_new_segment(
     tmp_path: Path, back_s: int, segments: int
 ) -> None:
-    """So that what follows has its own date at once; a frame that waited a little begins none."""
+    """So that later records have their own date at once; a frame that waited briefly begins no segment."""
     begun = 500 * 86_400
 
     class Ahead(StandingClock):
@@ -178,8 +180,8 @@ async def test_a_clock_that_is_set_back_begins_a_new_segment(
     assert [one.start_us for one in order] == [begun * 10**6, (begun - back_s) * 10**6][:segments]
 
 
-async def test_what_follows_from_the_rest_is_handed_on(tmp_path: Path) -> None:
-    """It is counted as the other rows are: a book may become known only there."""
+async def test_outputs_of_the_remaining_records_are_handed_on(tmp_path: Path) -> None:
+    """They count like all others: a book may become known only there."""
 
     async def handed_on() -> list[type]:
         seen: list[type] = []

@@ -1,4 +1,4 @@
-"""The recorder's own promises; what it records is shown in `tests/e2e`."""
+"""The recorder's own promises; what it records is tested in `tests/e2e`."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from support.archives import open_archive
 from support.truth import TracedMarket
 
 
-async def test_after_a_bug_the_next_start_recovers_what_is_on_the_tape(
+async def test_after_a_bug_the_next_start_recovers_the_tape(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The program may be wrong, so it seals nothing; the next start does that, as after a kill."""
+    """The program may be wrong, so it seals nothing; the next start does, as after a kill."""
     symbols = ("BTCUSDT",)
 
     def bug(*_: object) -> None:
@@ -58,10 +58,10 @@ async def test_after_a_bug_the_next_start_recovers_what_is_on_the_tape(
     assert [gap["reason"] for gap in gaps_of(tmp_path)] == ["killed"]
 
 
-async def test_a_flush_hands_over_all_that_was_handled(
+async def test_a_flush_hands_over_every_handled_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before the process ends at once. Here nothing else flushes: without it the tape ends with its opening."""
+    """It precedes an immediate exit. Nothing else flushes here: without it the tape would end after its opening."""
     monkeypatch.setattr(recorder_module, "FLUSH_S", 3_600.0)
     async with (
         SimServer(TracedMarket(("BTCUSDT",), seed=3, levels=40)) as server,
@@ -72,7 +72,7 @@ async def test_a_flush_hands_over_all_that_was_handled(
         status = recorder.status()
         assert status
         recorder.flush()
-        # What an end of the process leaves is what the operating system has of the files.
+        # When a process ends, whatever the operating system has of its files remains.
         left = Path(shutil.copytree(tmp_path / "data", tmp_path / "left"))
     assert status.records > 40
     with open_archive(left) as archive:
@@ -80,8 +80,8 @@ async def test_a_flush_hands_over_all_that_was_handled(
     assert recovered.records >= status.records
 
 
-async def test_there_is_a_status_until_a_stop(tmp_path: Path) -> None:
-    """Then connections close one after another, so the books' states would mislead."""
+async def test_there_is_a_status_until_the_stop(tmp_path: Path) -> None:
+    """During a stop connections close one after another, so the states of books would mislead."""
     async with (
         SimServer(TracedMarket(("BTCUSDT",), seed=3, levels=40)) as server,
         recording(server, ("BTCUSDT",), tmp_path, every=2) as recorder,
@@ -103,7 +103,7 @@ async def test_there_is_a_status_until_a_stop(tmp_path: Path) -> None:
 async def test_a_stop_ends_a_recovery(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """A recovery may take minutes. What is not recovered yet stays for the next start."""
+    """A recovery may take minutes. Segments not yet recovered are left to the next start."""
     repairing = threading.Event()
 
     def repair(archive: Archive, should_stop: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""What signals do to a recorder: the first one stops it, a second one ends the process."""
+"""Signals to a recorder: the first one stops it, a second one ends the process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from booktape.recorder.status import SHOWN, RecorderStatus
 
 
 class SlowToStop:
-    """A recorder that notes what is asked of it, and ends when a test says so."""
+    """A recorder that records the calls it gets, and ends when a test says so."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -54,7 +54,7 @@ async def show_nothing(_: RecorderLike) -> None:
 async def test_a_second_signal_hands_over_the_tape_and_ends_the_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In this order: what the process has not handed over by then is lost."""
+    """In this order: records that the process has not handed over by its end are lost."""
     recorder = SlowToStop()
     monkeypatch.setattr(os, "_exit", lambda code: recorder.asked.append(f"exit {code}"))
     running = asyncio.create_task(run_until_signalled(recorder, show_nothing))

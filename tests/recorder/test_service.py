@@ -1,4 +1,4 @@
-"""systemd is told when a recorder is recording, and that it is alive, by the datagrams that systemd expects."""
+"""systemd gets the datagrams it expects: when a recorder starts recording, and that it is alive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOW = RecorderStatus(1, 1, (), 0, 0, 0.0, 0, 0, 0, "first")
 def test_ready_is_sent_when_the_recording_begins(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str
 ) -> None:
-    """Not before: what is ordered after this unit waits for it. Signs of life come before and after."""
+    """Not before: units ordered after this one wait for it. Signs of life come before and after."""
     name = str(tmp_path / "notify") if form == "in a folder" else f"@{tmp_path.name}"
     monkeypatch.setenv("NOTIFY_SOCKET", name)
     monkeypatch.setenv("WATCHDOG_USEC", "2000")
@@ -46,7 +46,7 @@ def test_ready_is_sent_when_the_recording_begins(
 def test_without_a_watchdog_there_are_no_signs_of_life(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Nothing waits for them."""
+    """Without a watchdog nothing waits for them."""
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -55,16 +55,16 @@ def test_without_a_watchdog_there_are_no_signs_of_life(
         assert manager.recv(100) == b"READY=1"
 
 
-def test_elsewhere_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends at once."""
+def test_without_systemd_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task ends at once."""
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     asyncio.run(service.notify_service_manager(lambda: None))
 
 
-def test_a_manager_that_is_gone_ends_no_recording(
+def test_a_missing_service_manager_ends_no_recording(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It is logged: systemd itself may be restarted for an update."""
+    """The failure is logged: systemd itself may be restarted for an update."""
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "none"))
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
     with capture_logs() as logged:

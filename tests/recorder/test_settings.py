@@ -1,4 +1,4 @@
-"""What to record: named or chosen, and checked before anything is written."""
+"""Which symbols to record: named or chosen, and checked before anything is written."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def settings(*symbols: str) -> Settings:
     return Settings(VENUES["binance"], symbols, 10, Path("out"))
 
 
-def test_what_is_listed_is_recorded() -> None:
-    """Named, or all that trades."""
+def test_listed_symbols_are_recorded() -> None:
+    """Either those named, or all that trade."""
     assert settings("BTCUSDT").checked(LISTED) is LISTED
     assert settings().wanted(settings().checked(LISTED)) == ("BTCUSDT",)
 
 
-def test_what_is_not_listed_is_the_user_s_mistake() -> None:
-    """A name, or a choice that leaves nothing."""
+def test_an_unlisted_symbol_is_the_user_s_mistake() -> None:
+    """So is a choice that leaves no symbol."""
     with pytest.raises(UnknownSymbol, match="NOPEUSDT"):
         settings("BTCUSDT", "NOPEUSDT").checked(LISTED)
     with pytest.raises(UsageError, match="lists no symbol"):
@@ -38,7 +38,7 @@ def test_what_is_not_listed_is_the_user_s_mistake() -> None:
 
 
 def test_a_worker_without_a_symbol_is_no_error() -> None:
-    """Two of them for one symbol: the other one has none, yet."""
+    """Of two workers for one symbol, one has none yet."""
     both = [
         replace(settings("BTCUSDT"), partition=Partition(index, 2, "run")) for index in range(2)
     ]
@@ -50,7 +50,7 @@ NAMES = tuple(f"{base}{quote}" for base in map(str, range(500)) for quote in ("U
 
 
 def owners(count: int, names: tuple[str, ...] = NAMES) -> dict[str, int]:
-    """The shard of each symbol, which exactly one owns."""
+    """The shard of each symbol; exactly one shard owns it."""
     shards = [SymbolShard(number, count) for number in range(1, count + 1)]
     found = {}
     for name in names:
@@ -59,7 +59,7 @@ def owners(count: int, names: tuple[str, ...] = NAMES) -> dict[str, int]:
 
 
 def test_a_symbol_stays_in_its_shard() -> None:
-    """On every machine and in every version: these are fixed. Others that are listed move none."""
+    """These are fixed, on every machine and in every version; other listed symbols move none."""
     assert owners(3, ("BTCUSDT", "ETHUSDT", "BNBUSDT", "币安人生USDT")) == {
         "BTCUSDT": 2,
         "ETHUSDT": 2,
@@ -70,8 +70,10 @@ def test_a_symbol_stays_in_its_shard() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 8])
-def test_shards_are_about_equal_and_one_more_moves_only_what_it_gets(count: int) -> None:
-    """Of 1,500 symbols."""
+def test_shards_are_about_equal_and_an_additional_one_moves_only_its_own_symbols(
+    count: int,
+) -> None:
+    """This is tested with 1,500 symbols."""
     before, after = owners(count), owners(count + 1)
     sizes = Counter(before.values())
     assert len(sizes) == count
@@ -80,14 +82,14 @@ def test_shards_are_about_equal_and_one_more_moves_only_what_it_gets(count: int)
 
 
 def test_the_workers_of_a_shard_share_it_evenly() -> None:
-    """Both divide by a hash; by the same one, a worker would get all of it or nothing."""
+    """Both divide by a hash; if it were the same hash, a worker would get the whole shard or nothing."""
     own = [name for name in NAMES if SymbolShard(1, 2).owns(name)]
     first = [name for name in own if Partition(0, 2, "run").owns(name)]
     assert 0.4 < len(first) / len(own) < 0.6
 
 
-def test_a_shard_records_its_symbols_named_or_listed() -> None:
-    """Its tape says which part it is."""
+def test_a_shard_records_only_its_symbols_named_or_listed() -> None:
+    """Its tape says which shard it is."""
     one = [replace(settings(), shard=SymbolShard(number, 2)) for number in (1, 2)]
     info = ExchangeInfo({name: SymbolInfo(name) for name in NAMES[:10]})
     wanted = [each.wanted(each.checked(info)) for each in one]
@@ -101,15 +103,15 @@ def test_a_shard_records_its_symbols_named_or_listed() -> None:
         other.checked(LISTED)
 
 
-def test_where_there_is_no_list_the_names_are_taken_on_trust() -> None:
-    """Other servers speak the same protocol and list nothing."""
+def test_without_a_list_the_names_are_accepted_unchecked() -> None:
+    """Other servers speak the same protocol but have no list."""
     trusted = settings("NOPEUSDT").checked(None)
     assert settings("NOPEUSDT").wanted(trusted) == ("NOPEUSDT",)
     assert "NOPEUSDT" in trusted.symbols
 
 
 def test_a_symbol_with_large_sizes_is_recorded_and_reported() -> None:
-    """By what the exchange allows, not by what is there; others are not spoken of."""
+    """The exchange's maximum decides, not the sizes in the book; other symbols are not reported."""
     wide = SymbolInfo("WIDEUSDT", step_size="0.00000001", max_quantity="92141578.00000000")
     info = ExchangeInfo({"BTCUSDT": SymbolInfo("BTCUSDT"), "WIDEUSDT": wide})
     named = settings("BTCUSDT", "WIDEUSDT")
@@ -118,8 +120,8 @@ def test_a_symbol_with_large_sizes_is_recorded_and_reported() -> None:
     assert [line["symbol"] for line in lines] == ["WIDEUSDT"]
 
 
-def test_a_tape_begins_with_what_was_asked_for() -> None:
-    """A reader needs nothing else."""
+def test_a_tape_begins_with_the_settings() -> None:
+    """A reader needs no other source."""
     start = settings("BTCUSDT").start(7, ("BTCUSDT",))
     assert (start.received_ns, start.every, start.symbols) == (7, 10, ("BTCUSDT",))
     assert (start.depth, start.witness, start.audit_s) == (5_000, "depth20", 900.0)

@@ -23,7 +23,7 @@ def test_a_status_is_a_value() -> None:
 
 
 def test_books_with_trouble_come_first() -> None:
-    """The worst first, equal ones by name; what a symbol that ended lacks is no trouble."""
+    """The worst comes first, equal ones are sorted by name; an ended symbol is no trouble."""
     now_ns = 2 * OLD_EVIDENCE_NS
     fresh, old = now_ns - OLD_EVIDENCE_NS, now_ns - OLD_EVIDENCE_NS - 1
     books = {
@@ -40,8 +40,8 @@ def test_books_with_trouble_come_first() -> None:
     assert books["G"].trouble(now_ns) is Trouble.NONE
 
 
-def test_totals_are_those_of_all_books() -> None:
-    """Also of the books that are not shown; the oldest evidence is that of a known book."""
+def test_totals_include_all_books() -> None:
+    """Even books that are not shown; the oldest evidence is that of a known book."""
     books = (
         BookStatus("A", "cold", 1, 9, 10, 2, "disconnected", 5, failed_checks=1),
         BookStatus("B", "live", 1, 9, 20, 1, "", 50),
@@ -55,6 +55,6 @@ def test_totals_are_those_of_all_books() -> None:
 
 
 @pytest.mark.parametrize("kind", [BookTop, RecorderStatus])
-def test_a_status_is_of_one_moment(kind: type) -> None:
-    """Later it still says what was true then. A `BookStatus` could be changed: freezing a thousand costs too much."""
+def test_a_status_describes_one_moment(kind: type) -> None:
+    """It does not change later. A `BookStatus` could be changed: freezing a thousand costs too much."""
     check_frozen(kind)

@@ -23,8 +23,8 @@ NOW: Final = RecorderStatus(
 
 
 @pytest.mark.real_time
-async def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In figures, whatever is shown one by one; nothing before the recording has begun."""
+async def test_one_line_sums_up_the_whole_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has only totals, however many books are shown; there is none before the recording has begun."""
     monkeypatch.setattr(status_log, "STATUS_LINE_S", 0.0)
     statuses = iter([None, NOW])
     seen = asyncio.Event()
@@ -60,15 +60,15 @@ async def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch)
     ]
 
 
-def test_the_backlog_is_in_the_line_where_segments_are_shipped() -> None:
-    """Segments, bytes, and how long the oldest has been waiting; nothing of it elsewhere."""
+def test_the_line_contains_the_backlog_if_segments_are_shipped() -> None:
+    """Segments, bytes, and how long the oldest has been waiting; otherwise none of these."""
     shipping = replace(NOW, backlog=Backlog(2, 34, NOW.at_ns / 1e9 - 60))
     more = status_log.summary(shipping).items() - status_log.summary(NOW).items()
     assert dict(more) == {"unshipped": 2, "unshipped_bytes": 34, "oldest_unshipped_s": 60}
 
 
-def test_what_blocks_retention_is_in_the_line_while_it_does() -> None:
-    """With its reason."""
+def test_the_line_says_what_blocks_retention_while_it_does() -> None:
+    """It gives the reason."""
     blocked = replace(NOW, retention=RetentionStatus(1, {Blocked.FAILED: "no space left"}))
     more = status_log.summary(blocked).items() - status_log.summary(NOW).items()
     assert dict(more) == {"retention_blocked": "no space left"}

@@ -1,4 +1,4 @@
-"""What happened is counted; what a user should know is logged once, in one line."""
+"""Every output is counted; those that a user should know are logged once, in one line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GAP = GapInterval(B, 1, 2, 10, "id_gap", 4, 15)
 
 
 def known(symbol: str = B) -> SymbolSync:
-    """A book of one bid and two asks, after one update."""
+    """A book with one bid and two asks, after one update."""
     sync = SymbolSync(symbol)
     sync.handle(connected(1), 1)
     sync.handle(snapshot(10, {"100": "1"}, {"101": "1"}), 2)
@@ -63,7 +63,7 @@ def known(symbol: str = B) -> SymbolSync:
     ],
 )
 def test_an_output_that_concerns_data_is_one_log_line(output: Output, line: dict[str, Any]) -> None:
-    """With its particulars."""
+    """The line has the output's details."""
     with capture_logs() as lines:
         Telemetry().record(output)
     (logged,) = lines
@@ -81,14 +81,14 @@ def test_an_output_that_concerns_data_is_one_log_line(output: Output, line: dict
     ],
 )
 def test_requests_and_routine_notes_are_not_logged(output: Output) -> None:
-    """Each start notes the status of every symbol, and each quarter of an hour the clock's offset."""
+    """Each start notes the status of every symbol, and every quarter of an hour the clock offset is noted."""
     with capture_logs() as lines:
         Telemetry().record(output)
     assert lines == []
 
 
 def test_a_status_that_changes_is_logged() -> None:
-    """Whatever the new one is: trading again is news, too."""
+    """Whatever the new status is: trading again is news too."""
     telemetry = Telemetry()
     with capture_logs() as lines:
         for status in ("TRADING", "HALT", "TRADING"):
@@ -107,7 +107,7 @@ def test_rows_are_counted_and_not_logged() -> None:
 
 
 def test_checks_that_agree_are_counted_and_not_logged() -> None:
-    """Ten times a second."""
+    """They come ten times a second."""
     telemetry = Telemetry()
     with capture_logs() as lines:
         telemetry.record(Check(B, 1, 10, "rest", 2_000))
@@ -118,7 +118,7 @@ def test_checks_that_agree_are_counted_and_not_logged() -> None:
 
 
 def test_a_check_that_differs_is_logged_as_an_error() -> None:
-    """With the first level that differs; and it is counted."""
+    """The line has the first level that differs, and the check is counted."""
     telemetry, wrong = Telemetry(), Difference("bid", 99.0, 1.0, 2.0)
     with capture_logs() as lines:
         telemetry.record(Check(B, 1, 10, "depth20", 40, (wrong, wrong)))
@@ -147,7 +147,7 @@ def test_an_unknown_event_is_logged_once_and_counted_always() -> None:
 
 
 def test_a_gap_is_counted_when_it_is_stored() -> None:
-    """Not when it opens: it would count twice."""
+    """If it also counted when it opens, it would count twice."""
     telemetry = Telemetry()
     with capture_logs():
         telemetry.record(BookLost(GAP))
@@ -156,7 +156,7 @@ def test_a_gap_is_counted_when_it_is_stored() -> None:
 
 
 def test_the_status_of_a_book() -> None:
-    """State, epoch, updates, what was stored of it, and its last evidence; no level is looked at."""
+    """State, epoch, updates, what was stored of it, and its last evidence; no levels are read."""
     telemetry, sync = Telemetry(), known()
     with capture_logs():
         telemetry.record(sync.row(5))
@@ -166,8 +166,8 @@ def test_the_status_of_a_book() -> None:
     assert status == replace(expected, lag_ns=sync.lag_ns)
 
 
-def test_the_time_in_gaps_counts_since_the_start() -> None:
-    """A gap that began before, between two recordings, counts from the start on; one that is open counts too."""
+def test_time_in_gaps_counts_from_the_start() -> None:
+    """A gap that began before it, between two recordings, counts from the start; an open gap counts too."""
     telemetry, sync = Telemetry(), known()
     telemetry.started_ns = 100
     with capture_logs():
@@ -180,8 +180,8 @@ def test_the_time_in_gaps_counts_since_the_start() -> None:
     assert telemetry.book_status(sync, 200).lost_ns == 40 + 200 - started_ns
 
 
-def test_a_book_that_is_not_known_has_a_reason_and_no_prices() -> None:
-    """Of a side that is empty there is no best price either."""
+def test_an_unknown_book_has_a_reason_and_no_prices() -> None:
+    """An empty side has no best price either."""
     telemetry, books = Telemetry(), Reconstruction()
     books.apply(SegmentStart(1, "0", "sim", 1, 5_000, (B,)))
     sync = books.syncs[B] = known()
@@ -195,7 +195,7 @@ def test_a_book_that_is_not_known_has_a_reason_and_no_prices() -> None:
 
 
 def test_the_status_of_a_recorder() -> None:
-    """Every book, all records, and the latest of the rest: the queue's length and the lag."""
+    """Every book, the number of records, and the latest queue length and lag."""
     telemetry, books = Telemetry(), Reconstruction()
     books.apply(SegmentStart(1, "0", "sim", 1, 5_000, ("ETHUSDT", B)))
     telemetry.count_records(50, 7, 2_500_000)
@@ -204,8 +204,8 @@ def test_the_status_of_a_recorder() -> None:
     assert (telemetry.records, telemetry.waiting, telemetry.lag_ns) == (53, 0, 1_500_000)
 
 
-def test_only_the_first_books_are_looked_at() -> None:
-    """To look at levels costs the loop some work; of the other books only counters are read."""
+def test_levels_are_read_only_for_the_books_that_are_shown() -> None:
+    """Reading levels costs the event loop time; for the other books only counters are read."""
     telemetry, books = Telemetry(), Reconstruction()
     symbols = tuple(f"S{n:02}USDT" for n in range(SHOWN + 1))
     books.apply(SegmentStart(1, "0", "sim", 1, 5_000, symbols))

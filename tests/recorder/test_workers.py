@@ -65,13 +65,13 @@ class LargeStatus:
 
 
 @pytest.mark.real_time
-async def test_a_worker_goes_on_while_its_reports_are_not_read(
+async def test_a_worker_continues_while_its_reports_are_not_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However large they are; and when the other end of the pipe is closed, it seals."""
+    """However large they are; when the other end of the pipe is closed, it seals."""
     monkeypatch.setattr(workers, "STATUS_EVERY_S", 0.0)
     receiver, sender = Pipe()
-    # A write into a full pipe waits for ever, unless the other end is closed.
+    # A write to a full pipe waits for ever, unless the other end is closed.
     giving_up = threading.Timer(PATIENCE_S, receiver.close)
     giving_up.start()
 
@@ -103,8 +103,8 @@ async def test_a_worker_without_a_status_notices_that_the_main_process_is_gone(
     assert recorder.stopped
 
 
-def test_reports_are_read_as_they_come() -> None:
-    """And the last one stands when the worker has ended."""
+def test_reports_are_read_as_they_arrive() -> None:
+    """The last one stays when the worker has ended."""
     receiver, sender = Pipe()
     worker = _worker(receiver)
     draining = threading.Thread(target=_drain, args=(worker,), daemon=True)
@@ -126,7 +126,7 @@ def test_reports_are_read_as_they_come() -> None:
 
 
 def test_a_worker_may_die_in_the_middle_of_a_report() -> None:
-    """Then the report before stands."""
+    """The previous report then stays."""
     receiver, sender = Pipe()
     worker = _worker(receiver)
     sender.send(replace(LONG, books=(BOOK,), records=7))
@@ -137,8 +137,8 @@ def test_a_worker_may_die_in_the_middle_of_a_report() -> None:
     assert worker.status.records == 7
 
 
-def test_the_status_of_workers_is_one() -> None:
-    """None before all have reported; then sums, all books by trouble, and the worst lag."""
+def test_the_statuses_of_workers_become_one() -> None:
+    """There is none before all have reported; then it has sums, all books by trouble, and the worst lag."""
     books = [replace(BOOK, symbol=f"S{n:02}USDT") for n in range(10)]
     lost = replace(BOOK, symbol="T", state="cold")
     parts = [
@@ -156,8 +156,8 @@ def test_the_status_of_workers_is_one() -> None:
 
 
 @pytest.mark.real_time
-async def test_a_worker_shows_the_book_that_is_asked_for() -> None:
-    """Two that ask at once share one answer; a book that is not known is none."""
+async def test_a_worker_shows_the_requested_book() -> None:
+    """Two callers that ask at once share one answer; for an unknown book the answer is None."""
     receiver, sender = Pipe()
     worker = _worker(receiver)
     reporting = asyncio.create_task(_report_status(LargeStatus(), sender))
@@ -176,7 +176,7 @@ async def test_a_worker_shows_the_book_that_is_asked_for() -> None:
 async def test_a_worker_that_does_not_answer_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nor asked again and again: a question is sent once, and QUESTIONS_MAX at most are."""
+    """Nor is it asked repeatedly: each question is sent once, and QUESTIONS_MAX at most are sent."""
     monkeypatch.setattr(workers, "VIEW_S", 0.01)
     asking, questions = Pipe()
     worker = _worker(asking)
@@ -190,8 +190,8 @@ async def test_a_worker_that_does_not_answer_is_not_waited_for(
     assert sent == QUESTIONS_MAX
 
 
-def test_all_workers_pause_when_the_exchange_asks_one_of_them() -> None:
-    """The memory of the pause is one, in whatever process it is written."""
+def test_all_workers_pause_when_the_exchange_asks_one_of_them_to() -> None:
+    """They share one memory of the pause, whichever process writes to it."""
     first, second = (each.pause_memory for each in partitions(2))
     assert first is not None
     assert second is not None
@@ -203,12 +203,12 @@ def test_all_workers_pause_when_the_exchange_asks_one_of_them() -> None:
 
 
 def _worker(pipe: Connection) -> _Worker:
-    """Of no process."""
+    """A worker without a process."""
     return _Worker(BaseProcess.__new__(BaseProcess), pipe, Partition())
 
 
 def _drain(worker: _Worker, loop: asyncio.AbstractEventLoop | None = None) -> None:
-    """Without a process, so there is none to join."""
+    """There is no process to join."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseProcess, "join", lambda _: None)
         patch.setattr(BaseProcess, "exitcode", 0)
