@@ -28,7 +28,7 @@ def final_files(root: Path) -> list[Path]:
 
 
 def assert_only_whole_files(root: Path) -> dict[Path, str]:
-    """Every final file opens and ends as it should. Returns a digest of each."""
+    """Every final file opens and is complete. Returns a digest of each."""
     for path in final_files(root):
         if path.suffix == ".parquet":
             table_rows(path)
@@ -38,7 +38,7 @@ def assert_only_whole_files(root: Path) -> dict[Path, str]:
 
 
 def digests(root: Path) -> dict[Path, str]:
-    """Each final file's content, in short."""
+    """A digest of each final file."""
     return {
         path.relative_to(root): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in final_files(root)
@@ -98,7 +98,7 @@ def records_on_tape(root: Path) -> list[TapeRecord]:
             if isinstance(record, SegmentStart):
                 began_ns = record.received_ns
                 continue
-            # A new segment says again which connections it took over.
+            # A new segment repeats which connections it took over.
             head = head and isinstance(record, Checkpoint | Connected)
             if isinstance(record, Checkpoint) or (head and record.received_ns == began_ns):
                 continue

@@ -34,7 +34,7 @@ class Crash(BaseException):
 
 @contextmanager
 def files_end_at(size: int) -> Iterator[None]:
-    """The operating system itself lets no file grow beyond this: EFBIG, for Arrow as for us."""
+    """The operating system lets no file grow beyond this size: EFBIG, for Arrow as for us."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -44,7 +44,7 @@ def files_end_at(size: int) -> Iterator[None]:
 
 
 class SameThread(Executor):
-    """Does at once what it is given."""
+    """An executor that runs each task at once."""
 
     def __init__(self, *_: object) -> None:
         pass
@@ -79,7 +79,7 @@ class Disk:
         patch.setattr(rebuild, "ThreadPoolExecutor", SameThread)
         for name in ("rename", "mkdir", "rmdir", "unlink"):
             patch.setattr(os, name, self._counted(name, self._really[name]))
-        # Counted, not done: no test here cuts the power, and it is slow.
+        # Counted, not done: no test here cuts the power, and syncing is slow.
         patch.setattr(os, "fsync", self._counted("fsync", lambda _: None))
         patch.setattr(os, "open", self._opened)
         patch.setattr(os, "pwrite", self._written)
@@ -120,7 +120,7 @@ class Disk:
             yield
         finally:
             self._fails_at = inf
-            # The operating system closes what a dead process had open.
+            # The operating system closes files that a dead process had open.
             for descriptor in self._open:
                 self._really["close"](descriptor)
             self._open.clear()
@@ -147,7 +147,7 @@ class Disk:
         # A lock that is there takes no space.
         is_lock = ".lock" in str(path) and os.path.exists(path)  # noqa: PTH110
         writes = not is_lock and flags & (os.O_WRONLY | os.O_RDWR)
-        # Plain O_RDONLY is how something is opened to be synced. No space is no reason not to read.
+        # Plain O_RDONLY opens something to sync it. Lack of space is no reason not to read.
         if writes or (self._patient and flags == os.O_RDONLY):
             self.step("open")
         descriptor: int = self._really["open"](path, flags, *args, **kwargs)
@@ -156,20 +156,20 @@ class Disk:
         return descriptor
 
     def _written(self, descriptor: int, data: memoryview, at: int) -> int:
-        """A dying or failing write still writes half of its bytes."""
+        """A write that dies or fails still writes half of its bytes."""
         half = data[: len(data) // 2]
         self.step("pwrite", lambda: self._really["pwrite"](descriptor, half, at))
         written: int = self._really["pwrite"](descriptor, data, at)
         return written
 
     def _closed(self, descriptor: int) -> None:
-        """Also when it fails, it is closed: that is what it says of a write before it."""
+        """A close that fails still closes the file: its error concerns an earlier write."""
 
         def close() -> None:
             self._open.discard(descriptor)
             self._really["close"](descriptor)
 
-        # Dead at a close is dead before whatever comes next.
+        # To die at a close is to die before the next operation.
         if descriptor in self._open and self._patient:
             self.step("close", close)
         close()

@@ -1,4 +1,4 @@
-"""What must hold after anything that can happen to a recorder, once the next one has started."""
+"""What must hold after any failure of a recorder, once the next one has started."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.archives import open_archive, past_of
 
 
 def assert_recovers(root: Path, safe: int) -> None:
-    """The next start has every record of the tape, at least the `safe` ones, in rows and gaps."""
+    """After the next start, rows and gaps contain every record of the tape, at least the `safe` ones."""
     assert_only_whole_files(root)
     records = records_on_tape(root)
     assert records == list(RECORDS[: len(records)])

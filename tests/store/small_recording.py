@@ -48,7 +48,7 @@ OPENING: Final = start(BTC, ETH, YUAN, every=2)
 
 
 class Do(Enum):
-    """What the recorder does between two records."""
+    """An action of the recorder between two records."""
 
     FLUSH = "flush"
 
@@ -83,11 +83,11 @@ SCENES: Final[tuple[Scene, ...]] = (
     stream(b"\xff\x00 no event\n", 10, 1),
     rest(snapshot(21, {"100": "9"}, {"103": "1"}), 11),
     stream(event(22, 22, {}, {"103": "2"}), 12, 1),
-    # The second connection breaks off; its book is still lost when the segment ends.
+    # The second connection is cut; its book is still lost when the segment ends.
     lost(14, 2, alive=13),
     stream(event(6, 7, {}, {"0.04": "1"}, symbol=ETH), 15, 1),
     stream(event(23, 23, {"99.5": "4"}), 16, 1),
-    # A connection that runs ahead of the other one while the segment ends.
+    # One connection runs ahead of the other while the segment ends.
     connected(17, 5, (BTC,)),
     stream(event(25, 25, {"99.5": "0"}), 18, 5),
     Rotate(30),
@@ -103,7 +103,7 @@ SCENES: Final[tuple[Scene, ...]] = (
     rest(snapshot(9, {"0.03": "8", "0.02": "1", "0.01": "3"}, {"0.04": "1"}, symbol=ETH), 37),
     stream(event(92, 99, {"7": "0"}, symbol=YUAN), 37, 3),
     stream(event(25, 25, {"99.5": "0"}), 38, 1),
-    # Both break off, and only one of their two books comes back.
+    # Both are cut, and only one of their two books comes back.
     lost(39, 1),
     lost(39, 5),
     connected(40, 4, (BTC, ETH)),
@@ -117,7 +117,7 @@ RECORDS: Final[tuple[TapeRecord, ...]] = tuple(s for s in SCENES if not isinstan
 
 @dataclass(slots=True)
 class Stored:
-    """All that a recording says, in the form in which `contents` reads it back.
+    """Everything that a recording stores, in the form in which `contents` reads it back.
 
     Checks have no order here: what a witness confirmed is reported when its segment ends.
     """
@@ -174,7 +174,7 @@ def gap_as_stored(gap: GapInterval) -> tuple[object, ...]:
 
 
 def check_as_stored(check: Check) -> tuple[object, ...]:
-    """Every column of `checks` of one that passed, time as microseconds."""
+    """Every column of `checks` for a passed check, time as microseconds."""
     assert not check.differences
     detail = "" if check.witness == "rest" else f"{check.comparisons} comparisons"
     time_us = check.received_ns // 1_000
@@ -188,7 +188,7 @@ def note_as_stored(note: Note) -> tuple[object, ...]:
 
 
 def standing(checkpoints: Iterable[Checkpoint]) -> dict[str, tuple[object, ...]]:
-    """Where each book stands: all that its next gap row will say, except the times."""
+    """The state of each book: everything in its next gap row, except the times."""
     return {
         saved.symbol: (
             saved.epoch,
@@ -202,7 +202,7 @@ def standing(checkpoints: Iterable[Checkpoint]) -> dict[str, tuple[object, ...]]
 def expected(
     records: Iterable[TapeRecord], reason: str = STOPPED, opening: SegmentStart = OPENING
 ) -> Stored:
-    """What the pure function alone makes of the records, in one go and without any disk."""
+    """The result of the pure function alone, from all records at once and without a disk."""
     stored = Stored()
     for tape_record in (opening, *records, SegmentEnd(0, reason)):
         for output in stored.books.apply(tape_record):
@@ -218,7 +218,7 @@ def perform(
     tag: str = "first",
     on_flush: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Record these scenes as the recorder does, and seal. `on_flush` hears how many records are safe."""
+    """Record these scenes as the recorder does, and seal. `on_flush` gets the number of safe records."""
     recording = archive.begin(opening, tag)
     sealing: list[Future[None]] = []
     taken = 0

@@ -1,4 +1,4 @@
-"""A tape of a few lines, one of each difficulty."""
+"""A tape of a few lines, one for each difficult case."""
 
 from __future__ import annotations
 

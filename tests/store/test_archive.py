@@ -78,8 +78,8 @@ def test_a_new_directory_knows_nothing(tmp_path: Path) -> None:
     assert stored(tmp_path / "new").gaps == []
 
 
-def test_the_time_between_is_a_gap(tmp_path: Path) -> None:
-    """From the last record of a recorder that was stopped or killed to the next known state."""
+def test_the_time_between_two_recordings_is_a_gap(tmp_path: Path) -> None:
+    """It lasts from the last record of a stopped or killed recorder to the next known state."""
     visit(tmp_path, 0, 10)
     die(tmp_path, 100, 50)
     visit(tmp_path, 200, 90)
@@ -91,19 +91,19 @@ def test_the_time_between_is_a_gap(tmp_path: Path) -> None:
 
 
 def test_a_gap_that_was_open_stays_the_same(tmp_path: Path) -> None:
-    """A recorder that never got a snapshot changes neither the gap's beginning nor its reason."""
+    """A recorder that never got a snapshot changes neither the beginning nor the reason of the gap."""
     visit(tmp_path, 0, 10)
     with open_archive(tmp_path) as archive:
         recording = archive.begin(replace(start(), received_ns=50 * SECOND), "at50")
         assert recording.handle(connected(51))
         finish(recording, STOPPED).result()
     visit(tmp_path, 100, 50)
-    # Between recordings, so it is there once: said by the one that closes it.
+    # It lies between recordings, so it is stored once, by the recording that closes it.
     assert stored(tmp_path).gaps == [gap(BTC, 1, (2, 101), (11, 50), STOPPED)]
 
 
-def test_other_symbols_in_between(tmp_path: Path) -> None:
-    """A symbol that is not recorded for a while, nor in its files, continues where it was."""
+def test_a_symbol_continues_after_recordings_of_other_symbols(tmp_path: Path) -> None:
+    """A symbol that was not recorded for a while, and has no files left, continues where it was."""
     visit(tmp_path, 0, 10, BTC, YUAN)
     visit(tmp_path, 100, 10, ETH)
     shutil.rmtree(tmp_path / "snapshots")
@@ -118,7 +118,7 @@ def test_other_symbols_in_between(tmp_path: Path) -> None:
 
 
 def test_a_symbol_that_was_delisted_may_be_listed_again(tmp_path: Path) -> None:
-    """A recorder that has it now has found it listed: its epochs continue, and it is not a gap."""
+    """A recorder that records it now has found it listed: its epochs continue, without a gap."""
     visit(tmp_path, 0, 10, more=(listed(DELISTED, 3),))
     visit(tmp_path, 100, 50)
     assert epochs(tmp_path) == [1, 1, 2, 2]
@@ -126,10 +126,10 @@ def test_a_symbol_that_was_delisted_may_be_listed_again(tmp_path: Path) -> None:
 
 
 def test_a_worker_takes_over_the_past_of_its_own_symbols(tmp_path: Path) -> None:
-    """Or two of them would both continue with one symbol's epochs and gaps."""
+    """Otherwise two workers would continue the epochs and gaps of the same symbol."""
     visit(tmp_path, 0, 10, BTC, ETH)
     with open_archive(tmp_path), lock_archive(tmp_path, as_worker=True) as archive:
-        archive.repair()  # nothing to do: it would have to be alone for that
+        archive.repair()  # nothing to do, or it would need the archive for itself
         opening = replace(start(BTC), received_ns=50 * SECOND)
         recording = archive.begin(opening, "at50", lambda symbol: symbol == BTC)
         assert [saved.symbol for saved in recording.books.checkpoints(0)] == [BTC]
@@ -137,7 +137,7 @@ def test_a_worker_takes_over_the_past_of_its_own_symbols(tmp_path: Path) -> None
 
 
 def test_an_archive_that_workers_still_write_is_in_use(tmp_path: Path) -> None:
-    """Of one another they need not know; but a repair must be alone."""
+    """Workers need not know of one another, but a repair needs the archive for itself."""
     with (
         lock_archive(tmp_path, as_worker=True),
         lock_archive(tmp_path, as_worker=True),
@@ -150,7 +150,7 @@ def test_an_archive_that_workers_still_write_is_in_use(tmp_path: Path) -> None:
 
 
 def test_without_its_tape_the_rows_decide(tmp_path: Path) -> None:
-    """The tape folder is gone: the last row says the epoch, and the gap says why it is wide."""
+    """The tape folder is gone: the last row gives the epoch, and the gap says why it is wide."""
     visit(tmp_path, 0, 10)
     visit(tmp_path, 100, 50)
     shutil.rmtree(tmp_path / "tape")
@@ -161,7 +161,7 @@ def test_without_its_tape_the_rows_decide(tmp_path: Path) -> None:
 
 
 def test_a_damaged_tape_knows_less_than_the_rows(tmp_path: Path) -> None:
-    """Its beginning is older than the newest row of the same epoch: the gap begins at the row."""
+    """It starts before the newest row of the same epoch, so the gap begins at that row."""
     more = (Rotate(10), stream(event(12, 12, {"3": "1"}), 11, 1))
     visit(tmp_path, 0, 10, more=more)
     newest = tapes(tmp_path)[-1]
@@ -175,7 +175,7 @@ def test_a_damaged_tape_knows_less_than_the_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", range(0, 400, 13))
 def test_epochs_never_fall_back(tmp_path: Path, cut: int) -> None:
-    """However much of the newest tape is left, the next epoch is a new one, and the gap is closed."""
+    """However little of the newest tape is left, the next epoch is a new one, and the gap is closed."""
     visit(tmp_path, 0, 10)
     visit(tmp_path, 100, 50, more=(Rotate(110),))
     newest = tapes(tmp_path)[-1]
@@ -189,11 +189,11 @@ def test_epochs_never_fall_back(tmp_path: Path, cut: int) -> None:
 def test_a_clock_that_was_set_back_changes_no_order(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Names follow the clock, tapes say what they continue from, so epochs keep growing; and it is said."""
+    """Names follow the clock, but tapes name their predecessor, so epochs keep growing; a warning is logged."""
     visit(tmp_path, 1_000, 10)
     assert "ahead of the clock" not in "".join(capsys.readouterr())
     visit(tmp_path, 100, 20)
-    # On either stream: a command that another test has run in this process sends the log to stderr.
+    # On either stream: if another test ran a command in this process, the log goes to stderr.
     logged = "".join(capsys.readouterr())
     assert "ahead_s=900" in logged.replace("\x1b[35m", "").replace("\x1b[0m", "")
     visit(tmp_path, 200, 30)
@@ -204,8 +204,8 @@ def test_a_clock_that_was_set_back_changes_no_order(
     assert times == [(1, 1_002 * 10**6, 1_002 * 10**6), (2, 102 * 10**6, 201 * 10**6)]
 
 
-def test_a_clock_that_is_set_back_while_it_is_recorded(tmp_path: Path) -> None:
-    """The next segment has its name by the new clock, and continues from the one before it."""
+def test_a_clock_that_is_set_back_during_a_recording(tmp_path: Path) -> None:
+    """The next segment is named by the new clock, and continues from the previous one."""
     more = (Rotate(100), stream(event(12, 12, {"3": "1"}), 101, 1))
     visit(tmp_path, 1_000, 10, more=more)
     lineage = lineage_of(Layout(tmp_path))
@@ -215,8 +215,8 @@ def test_a_clock_that_is_set_back_while_it_is_recorded(tmp_path: Path) -> None:
     assert (symbol, epoch, next_id, reason) == (BTC, 1, 90, STOPPED)
 
 
-def test_epochs_are_known_from_the_gaps_where_tape_and_rows_are_damaged(tmp_path: Path) -> None:
-    """A gap that was closed began an epoch, though its rows cannot be read any more."""
+def test_gaps_give_the_epochs_if_tape_and_rows_are_damaged(tmp_path: Path) -> None:
+    """A closed gap began an epoch, even if the rows of that epoch can no longer be read."""
     visit(tmp_path, 0, 10)
     visit(tmp_path, 100, 50)
     newest = tapes(tmp_path)[-1]
@@ -228,7 +228,7 @@ def test_epochs_are_known_from_the_gaps_where_tape_and_rows_are_damaged(tmp_path
 
 
 def test_one_recorder_at_a_time(tmp_path: Path) -> None:
-    """The second one is refused and changes nothing; after the first one it may start."""
+    """The second is refused and changes nothing; after the first has ended it may start."""
     second = pytest.raises(DirectoryInUse, match="in use")
     with open_archive(tmp_path), second, open_archive(tmp_path):
         pytest.fail("two recorders")
@@ -238,7 +238,7 @@ def test_one_recorder_at_a_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("after", [1, 40])
 def test_a_real_kill(tmp_path: Path, after: int) -> None:
-    """SIGKILL in the middle of real threads' work: all that a flush promised is in the rows."""
+    """SIGKILL while real threads work: every record that a flush promised is in the rows."""
     command = [sys.executable, "-m", "store.endless", str(tmp_path)]
     paths = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": paths}

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tape that begins as one does, and then has a line of 2 GiB in a few kilobytes."""
+    """A tape that begins normally, followed by a line of 2 GiB in a few kilobytes."""
     path = tmp_path_factory.mktemp("bomb") / "tape.jsonl.zst"
     piece = zstd.compress(bytes(64 << 20))
     with path.open("wb") as file:
@@ -55,14 +55,16 @@ def verified(path: Path) -> Iterator[object]:
 
 
 @pytest.mark.parametrize("read", [read_tape, verified, read_carried_over])
-def test_a_line_too_long_to_be_ours(bomb: Path, read: Callable[[Path], Iterator[object]]) -> None:
-    """For the reader, rebuild and the start; for verify; for a look at how a tape begins."""
+def test_a_line_too_long_to_be_ours_is_damage(
+    bomb: Path, read: Callable[[Path], Iterator[object]]
+) -> None:
+    """For the reader, rebuild and a start; for verify; and where only the beginning of a tape is read."""
     with memory_left(LEFT_BYTES), pytest.raises(DamagedTape, match="128 MiB"):
         list(read(bomb))
 
 
-def test_one_on_a_torn_tape(bomb: Path) -> None:
-    """Recovery ends before it, as before any line that is not whole."""
+def test_recovery_ends_before_such_a_line_on_a_torn_tape(bomb: Path) -> None:
+    """As it does before any incomplete line."""
     with memory_left(LEFT_BYTES):
         assert [type(record) for record in read_tape(bomb, torn=True)] == [type(start("BTCUSDT"))]
 
@@ -70,10 +72,10 @@ def test_one_on_a_torn_tape(bomb: Path) -> None:
 @pytest.mark.parametrize(
     "most_bytes", [1 << 20, pytest.param(LINE_BYTES_MAX, marks=pytest.mark.long)]
 )
-def test_the_longest_line_is_read(
+def test_the_longest_allowed_line_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_bytes: int
 ) -> None:
-    """One byte less than the limit, its end included, is a line like any other."""
+    """It has one byte less than the limit, its line end included."""
     for module in (tape_reader, tape):
         monkeypatch.setattr(module, "LINE_BYTES_MAX", most_bytes)
     path = tmp_path / "tape.jsonl.zst"
@@ -87,10 +89,10 @@ def test_the_longest_line_is_read(
 @pytest.mark.parametrize(
     ("rows", "length"), [(3_200, 1), (101, 8_000)], ids=["many rows", "one long text in many rows"]
 )
-def test_a_small_table_too_large_to_be_ours(
+def test_a_small_table_too_large_to_be_ours_is_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, length: int
 ) -> None:
-    """Its rows become Python objects, and a text is as long as it is, however often. (The limit is scaled down.)"""
+    """Its rows become Python objects, so each repeated text costs its full length. (The limit is scaled down.)"""
     monkeypatch.setattr(small_table, "GROUP_BYTES_MAX", 800_000)
     note = {"symbol": None, "time": 0, "kind": "status", "detail": "x" * length}
     path = tmp_path / "notes.parquet"
@@ -103,10 +105,10 @@ def test_a_small_table_too_large_to_be_ours(
 
 
 @pytest.mark.parametrize("column", ["update_id", "bid_price"])
-def test_a_row_group_too_large_to_be_ours(
+def test_a_row_group_too_large_to_be_ours_is_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str
 ) -> None:
-    """One value a hundred thousand times: a file of some kilobytes. (The limit is scaled down.)"""
+    """It holds one value a hundred thousand times in a few kilobytes. (The limit is scaled down.)"""
     monkeypatch.setattr(parquet_reader, "GROUP_BYTES_MAX", 100_000 * 8)
     rows = 100_001 if column == "update_id" else 1
     columns = {field.name: pa.nulls(rows, field.type) for field in SNAPSHOTS}

@@ -1,4 +1,4 @@
-"""Objects read like files, and what goes wrong on the way is never taken for damage."""
+"""Objects are read like files, and a failure on the way is never taken for damage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DATA = bytes(range(256)) * 40
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> FileSystem:
-    """A file system of S3, which is not asked for anything."""
+    """A file system of S3 that gets no requests."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "anyone")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SECRET")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
@@ -71,15 +71,15 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> FileSystem:
 def test_an_error_of_a_service_is_typed(
     s3: FileSystem, text: str, kind: type[BucketError], why: str
 ) -> None:
-    """By its code and status. Nothing else of its text is shown."""
+    """Its code and status decide; nothing else of its text is shown."""
     with pytest.raises(kind, match=why) as error, bucket_errors(s3, "bucket/x"):
         raise OSError(text)
     assert "s3://bucket/x" in str(error.value)
     assert "SECRET" not in str(error.value)
 
 
-def test_an_object_that_is_not_there_is_a_file_that_is_not(s3: FileSystem) -> None:
-    """In whichever words the service says so."""
+def test_a_missing_object_is_a_missing_file(s3: FileSystem) -> None:
+    """However the service words it."""
     for raised in (
         FileNotFoundError("gone"),
         OSError("AWS Error NO_SUCH_KEY during GetObject operation: x"),
@@ -89,7 +89,7 @@ def test_an_object_that_is_not_there_is_a_file_that_is_not(s3: FileSystem) -> No
 
 
 def test_errors_of_other_file_systems_stay_as_they_are() -> None:
-    """Those of a disk are for others to judge."""
+    """Errors of a disk are interpreted elsewhere."""
     with (
         pytest.raises(OSError, match=r"^bad sector$") as error,
         bucket_errors(LocalFileSystem(), "/x"),
@@ -98,20 +98,20 @@ def test_errors_of_other_file_systems_stay_as_they_are() -> None:
     assert type(error.value) is OSError
 
 
-def test_a_name_is_an_address(s3: FileSystem) -> None:
-    """Also below a part of a file system; a folder has none."""
+def test_a_name_is_shown_as_an_address(s3: FileSystem) -> None:
+    """Even below a part of a file system; a folder has no address."""
     assert bucket_name(s3, "bucket/x") == "s3://bucket/x"
     assert bucket_name(SubTreeFileSystem("bucket/x", s3), "y") == "s3://bucket/x/y"
     assert bucket_name(LocalFileSystem(), "/x") is None
 
 
 def test_credentials_are_not_sent_to_another_process(s3: FileSystem) -> None:
-    """It takes its own from its environment."""
+    """The other process takes its own from its environment."""
     assert b"SECRET" not in pickle.dumps(s3)
 
 
 def test_an_address_with_a_password_is_not_shown() -> None:
-    """Where it cannot be opened."""
+    """This matters when it cannot be opened."""
     with pytest.raises(UsageError) as error:
         open_bucket("gopher://id:SECRET@bucket/x?key=SECRET")
     assert "gopher://bucket/x cannot be opened" in str(error.value)
@@ -122,7 +122,7 @@ def test_an_address_with_a_password_is_not_shown() -> None:
 def test_an_object_reads_like_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_order: bool
 ) -> None:
-    """Wherever it is read, in pieces of any size."""
+    """At any position, in pieces of any size."""
     monkeypatch.setattr(bucket_reading, "_FIRST_BYTES", 7)
     monkeypatch.setattr(bucket_reading, "CHUNK_BYTES", 100)
     path = tmp_path / "file"
@@ -141,8 +141,8 @@ def test_an_object_reads_like_a_file(
             assert ours.tell() == theirs.tell()
 
 
-def test_pyarrow_reads_an_object_as_a_file_of_python(tmp_path: Path) -> None:
-    """And what is raised in between comes out as it was raised."""
+def test_pyarrow_reads_an_object_as_a_python_file(tmp_path: Path) -> None:
+    """An exception raised in between passes through unchanged."""
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"a": list(range(1_000))}), path)
     place = LocalFileSystem(), str(path), path.stat().st_size
@@ -157,8 +157,8 @@ def test_pyarrow_reads_an_object_as_a_file_of_python(tmp_path: Path) -> None:
         pq.read_table(pa.PythonFile(Away(*place), mode="r"))
 
 
-def test_an_object_that_shrinks_while_it_is_read_is_trouble(tmp_path: Path) -> None:
-    """A short answer is no end of a file."""
+def test_an_object_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    """A short answer does not mean the end of a file."""
     path = tmp_path / "file"
     path.write_bytes(DATA)
     with ObjectFile(LocalFileSystem(), str(path), len(DATA)) as opened:
@@ -167,8 +167,8 @@ def test_an_object_that_shrinks_while_it_is_read_is_trouble(tmp_path: Path) -> N
             opened.read(len(DATA))
 
 
-def test_what_is_fetched_is_the_object(tmp_path: Path) -> None:
-    """Into folders that are made."""
+def test_a_fetched_file_equals_the_object(tmp_path: Path) -> None:
+    """Missing folders are created."""
     source = tmp_path / "source"
     source.write_bytes(DATA)
     fetch(LocalFileSystem(), str(source), len(DATA), tmp_path / "a" / "b" / "copy")
@@ -176,7 +176,7 @@ def test_what_is_fetched_is_the_object(tmp_path: Path) -> None:
 
 
 def test_many_requests_raise_the_first_error() -> None:
-    """And their results come in order."""
+    """Without an error the results come in order."""
     assert map_requests(abs, range(-40, 0)) == list(range(40, 0, -1))
     with pytest.raises(ZeroDivisionError):
         map_requests(lambda number: 1 // number, range(40))

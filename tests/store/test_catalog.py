@@ -1,4 +1,4 @@
-"""What an archive holds, by the names of its files."""
+"""The content of an archive, by the names of its files."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path)
 
 
-def test_tapes_are_found_in_order_of_time(layout: Layout) -> None:
-    """Oldest first over all days, without other people's files."""
+def test_tapes_are_found_in_order(layout: Layout) -> None:
+    """Oldest first over all days, without foreign files."""
     assert sealed_tapes(layout) == []
     ours = [Segment(us, "f") for us in (5 * DAY_US, 10, 9, DAY_US)]
     touch(*map(layout.tape, ours))
@@ -44,8 +44,8 @@ def test_tapes_are_found_in_order_of_time(layout: Layout) -> None:
     assert sealed_tapes(layout) == [ours[2], ours[1], ours[3], ours[0]]
 
 
-def test_a_file_of_another_day_is_not_where_it_should_be(layout: Layout) -> None:
-    """Its name would not lead to it, so it is none."""
+def test_a_file_in_the_folder_of_another_day_does_not_count(layout: Layout) -> None:
+    """Its name would not lead to it."""
     segment = Segment(5, "f")
     touch(layout.root / "tape" / "date=1970-01-02" / layout.tape(segment).name)
     assert sealed_tapes(layout) == []
@@ -54,7 +54,7 @@ def test_a_file_of_another_day_is_not_where_it_should_be(layout: Layout) -> None
 
 
 def test_only_our_folders_are_unsealed_segments(layout: Layout) -> None:
-    """Oldest first; stray files and folders with other names are not ours to touch."""
+    """Oldest first; stray files and folders with other names are not ours."""
     assert unsealed_segments(layout) == []
     old, new = Segment(1, "b"), Segment(2, "a")
     for name in (new.name, old.name, "lost+found", f"{new.name}.bak", "20261122T1Z-a"):
@@ -63,8 +63,8 @@ def test_only_our_folders_are_unsealed_segments(layout: Layout) -> None:
     assert unsealed_segments(layout) == [old, new]
 
 
-def test_the_newest_rows_of_a_symbol(layout: Layout) -> None:
-    """The last by time over all days, of this symbol alone; what is not ours is looked past."""
+def test_the_newest_rows_of_a_symbol_are_found(layout: Layout) -> None:
+    """The last over all days, of this symbol alone; foreign files are ignored."""
     assert not list(newest_rows(layout, BTC))
     first, last, later = Segment(1, "f"), Segment(DAY_US, "f"), Segment(2 * DAY_US, "f")
     for segment in (last, first):
@@ -75,8 +75,10 @@ def test_the_newest_rows_of_a_symbol(layout: Layout) -> None:
     assert next(newest_rows(layout, BTC)) == Segment(DAY_US + 1, "a")
 
 
-def test_the_newest_is_found_in_one_day(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of an archive of years, of more than a thousand symbols."""
+def test_the_newest_rows_are_found_by_reading_one_day(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even in an archive of years, with more than a thousand symbols."""
     for days in range(3):
         touch(layout.rows(Segment(days * DAY_US, "f"), BTC))
     looked: list[str] = []
@@ -91,7 +93,7 @@ def test_the_newest_is_found_in_one_day(layout: Layout, monkeypatch: pytest.Monk
     assert looked == ["symbol=BTCUSDT", "date=1970-01-03"]
 
 
-def test_a_name_is_used_once(layout: Layout) -> None:
+def test_a_name_is_used_only_once(layout: Layout) -> None:
     """A clock may be set back to the very microsecond at which a segment began."""
     assert free_segment(layout, 5_999, "f") == Segment(5, "f")
     touch(layout.tape(Segment(5, "f")))

@@ -34,8 +34,8 @@ def everything(folder: Path) -> list[tuple[str, int]]:
     return sorted((str(path), path.lstat().st_mode) for path in folder.rglob("*"))
 
 
-def test_what_a_segment_writes_is_removed(tmp_path: Path, folder: Path) -> None:
-    """Each file by the name that the layout gives it, and then the folder."""
+def test_every_file_that_a_segment_writes_is_removed(tmp_path: Path, folder: Path) -> None:
+    """Each file is removed by its name in the layout, then the folder."""
     layout = Layout(tmp_path)
     for path in (
         layout.starting_tape(SEGMENT),
@@ -55,8 +55,8 @@ def test_what_a_segment_writes_is_removed(tmp_path: Path, folder: Path) -> None:
     clear_segment(layout, SEGMENT)
 
 
-def test_all_else_stays(tmp_path: Path, folder: Path) -> None:
-    """Another name, a link, a FIFO, a folder: whatever it is called."""
+def test_everything_else_stays(tmp_path: Path, folder: Path) -> None:
+    """A file with another name; a link, a FIFO or a folder with any name."""
     layout, thesis = Layout(tmp_path), tmp_path / "thesis"
     thesis.write_text("a thesis")
     for name in ("thesis", "tape.jsonl.zst.bak", "symbol=%41.parquet", "symbol=é.parquet", ".x"):
@@ -74,7 +74,7 @@ def test_all_else_stays(tmp_path: Path, folder: Path) -> None:
 
 
 def test_a_segment_that_is_a_link_is_not_followed(tmp_path: Path, folder: Path) -> None:
-    """Not even to files that have our names."""
+    """Not even to files with our names."""
     (folder / "tape.jsonl.zst").write_text("another one's")
     other = Layout(tmp_path / "other")
     other.unsealed.mkdir(parents=True)
@@ -93,8 +93,8 @@ def test_a_file_of_another_folder_is_not_removed(tmp_path: Path) -> None:
     assert (tmp_path / "manifest.json").exists()
 
 
-def test_what_we_made_is_known_by_its_inode(tmp_path: Path) -> None:
-    """A file that took its place is another one."""
+def test_our_own_file_is_recognised_by_its_inode(tmp_path: Path) -> None:
+    """A file that replaced it is not ours."""
     path = tmp_path / "file"
     path.write_text("ours")
     made = path.stat()
@@ -107,8 +107,8 @@ def test_what_we_made_is_known_by_its_inode(tmp_path: Path) -> None:
     remove_own_file(tmp_path / "moved", made)
 
 
-def test_what_is_set_aside_is_moved_as_it_is(tmp_path: Path) -> None:
-    """A link stays a link; two of one name stand beside each other; any name is short enough."""
+def test_a_file_is_set_aside_unchanged(tmp_path: Path) -> None:
+    """A link stays a link; two files of the same name are both kept; any name is short enough."""
     layout = Layout(tmp_path)
     for name in ("x", "x", "n" * 255):
         (tmp_path / name).symlink_to("gone")
@@ -127,7 +127,7 @@ def _removals(path: Path) -> Iterator[str]:
 
 
 def test_nothing_else_in_the_code_removes_anything() -> None:
-    """One place does, which can be read at once."""
+    """Only one place does, which can be read at a glance."""
     root = Path(booktape.__file__).parent
     found = {path.name for path in root.rglob("*.py") if list(_removals(path))}
     assert found == {"clearing.py"}

@@ -1,4 +1,4 @@
-"""Killed at every single step: what reached the tape is never lost, never doubled, never wrong."""
+"""Killed at every single step: records that reached the tape are never lost, duplicated or wrong."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ APART = pytest.mark.parametrize("apart", [13, pytest.param(1, marks=pytest.mark.
 
 
 def crash_a_recording(disk: Disk, root: Path, chosen: int) -> int:
-    """Die at the `chosen` operation; how many records a flush had promised by then."""
+    """Die at the `chosen` operation; returns how many records a flush had promised by then."""
     safe = [0]
     with disk.dies_at(chosen):
         record(root, on_flush=safe.append)
@@ -36,7 +36,7 @@ def crash_a_recording(disk: Disk, root: Path, chosen: int) -> int:
 def test_every_step_of_a_recording_may_be_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int
 ) -> None:
-    """Killed at any operation of a recording: the restart equals it up to the last record on tape."""
+    """Killed at any operation of a recording: after the restart it is complete up to the last record on tape."""
     disk = Disk(monkeypatch)
     for chosen in itertools.count(step=apart):
         root = tmp_path / str(chosen)
@@ -53,7 +53,7 @@ def test_every_step_of_a_recording_may_be_the_last(
 def test_every_step_of_a_recovery_may_be_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int
 ) -> None:
-    """Killed while recovering, at any operation: the restart after that has everything, too."""
+    """Killed at any operation of a recovery: the next restart has everything too."""
     disk = Disk(monkeypatch)
     steps = itertools.count()
     for first in itertools.count(step=37):
@@ -74,10 +74,10 @@ def test_every_step_of_a_recovery_may_be_the_last(
     assert next(steps) > 200 // apart
 
 
-def test_readers_meet_whole_files_at_every_step(
+def test_readers_find_only_whole_files_at_every_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A final name appears only with its whole content, which never changes after."""
+    """A final name appears only with its whole content, which never changes afterwards."""
     disk = Disk(monkeypatch)
     seen: dict[Path, str] = {}
     appeared = 0
@@ -95,7 +95,7 @@ def test_readers_meet_whole_files_at_every_step(
     assert appeared == len(final_files(tmp_path)) == 14
 
 
-def test_a_recording_that_was_not_interrupted_is_the_measure(tmp_path: Path) -> None:
+def test_the_uninterrupted_recording_contains_every_case(tmp_path: Path) -> None:
     """The recording that is killed above holds rows of three symbols and gaps of several reasons."""
     record(tmp_path)
     truth = expected(RECORDS, STOPPED)

@@ -15,7 +15,7 @@ from booktape.store.layout import Layout, Segment
 
 @pytest.fixture
 def order(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object]]:
-    """What the operating system was asked, in order: syncs by inode, renames by final name."""
+    """The calls to the operating system, in order: syncs by inode, renames by final name."""
     asked: list[tuple[str, object]] = []
     really_sync, really_rename = os.fsync, Path.rename
 
@@ -33,7 +33,7 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object]]:
 
 
 def next_descriptor() -> int:
-    """The lowest one that is free: it stays the same when nothing was left open."""
+    """The lowest free descriptor: it stays the same if nothing was left open."""
     descriptor = os.open(os.devnull, os.O_RDONLY)
     os.close(descriptor)
     return descriptor
@@ -43,10 +43,10 @@ def inode(path: Path) -> int:
     return path.stat().st_ino
 
 
-def test_a_final_name_is_made_durable_after_it_is_given(
+def test_a_final_name_is_made_durable_after_the_rename(
     tmp_path: Path, order: list[tuple[str, object]]
 ) -> None:
-    """First each new folder is synced into its parent, then the file renamed, then its folder."""
+    """First each new folder is synced into its parent; then the file is renamed, and its folder synced."""
     unsealed, final = tmp_path / "unsealed", tmp_path / "tape" / "date=1970-01-01" / "final"
     unsealed.write_bytes(b"whole")
     publish(unsealed, final)
@@ -61,7 +61,7 @@ def test_a_final_name_is_made_durable_after_it_is_given(
 
 
 def test_a_final_file_is_never_replaced(tmp_path: Path) -> None:
-    """What stands under a final name stays; the file that would replace it goes."""
+    """The file under a final name stays; the one that would replace it is removed."""
     unsealed = Layout(tmp_path).writing_tape(Segment(0, "first"))
     unsealed.parent.mkdir(parents=True)
     unsealed.write_bytes(b"newer")
@@ -71,7 +71,7 @@ def test_a_final_file_is_never_replaced(tmp_path: Path) -> None:
     assert not unsealed.exists()
 
 
-def test_a_name_that_cannot_be_given_is_reported(tmp_path: Path) -> None:
+def test_a_rename_that_fails_is_reported(tmp_path: Path) -> None:
     """A publication that fails leaves the unsealed file where it is."""
     (tmp_path / "tape").write_bytes(b"a file where a folder should be")
     (tmp_path / "unsealed").write_bytes(b"whole")
@@ -81,13 +81,13 @@ def test_a_name_that_cannot_be_given_is_reported(tmp_path: Path) -> None:
 
 
 def test_folders_that_exist_are_left_alone(tmp_path: Path, order: list[tuple[str, object]]) -> None:
-    """Only what is new needs to be made durable."""
+    """Only new folders need to be made durable."""
     make_folder(tmp_path)
     assert order == []
 
 
 def test_sync_reaches_the_file_itself(tmp_path: Path, order: list[tuple[str, object]]) -> None:
-    """Whatever stands under a path is synced, and closed again."""
+    """Whatever is under a path is synced, and closed again."""
     free = next_descriptor()
     (tmp_path / "file").write_bytes(b"")
     sync_path(tmp_path / "file")
@@ -114,14 +114,14 @@ def test_a_refusal_becomes_one_sentence(error: OSError, words: str) -> None:
     assert caught.value.__cause__ is error
 
 
-def test_our_own_mistakes_are_not_the_disks() -> None:
-    """Any other exception passes as it is."""
+def test_our_own_mistakes_are_not_blamed_on_the_disk() -> None:
+    """Any other exception passes through unchanged."""
     with pytest.raises(ZeroDivisionError), disk_errors_named(Path("a")):
         raise ZeroDivisionError
 
 
 def test_a_folder_that_cannot_be_synced_is_no_reason_to_stop() -> None:
-    """A real one: the kernel's own folder says EINVAL to fsync, as some network shares do."""
+    """This is a real one: fsync on a folder of the kernel gives EINVAL, as on some network shares."""
     folder = Path("/proc")
     if not folder.is_dir():
         pytest.skip("there is no /proc here")
@@ -136,8 +136,8 @@ def test_a_folder_that_cannot_be_synced_is_no_reason_to_stop() -> None:
     assert next_descriptor() == before
 
 
-def test_a_file_that_cannot_be_synced_is_one() -> None:
-    """The same answer of a file means that its content may not be kept."""
+def test_a_file_that_cannot_be_synced_is_a_reason_to_stop() -> None:
+    """For a file the same error means that its content may be lost."""
     file = Path("/proc/self/status")
     if not file.exists():
         pytest.skip("there is no /proc here")

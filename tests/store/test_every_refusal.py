@@ -45,7 +45,7 @@ A_WHILE: Final = 5
 
 
 class Clock:
-    """The records tell the time; a pause is over at once."""
+    """The records tell the time; a pause ends at once."""
 
     def now_ns(self) -> int:
         return SECOND
@@ -59,7 +59,7 @@ class Clock:
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    """Small row groups, so that a segment has several of each symbol; threads are none."""
+    """Small row groups, so that a segment has several for each symbol; there are no threads."""
 
     async def here(work: Callable[[], T]) -> T:
         return work()
@@ -70,7 +70,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 def record_asynchronously(root: Path) -> None:
-    """The whole recording, as the recorder does it: with flushes, a rotation, and an end."""
+    """The whole recording as the recorder makes it, with flushes, a rotation and an end."""
 
     async def record_all() -> None:
         with open_archive(root) as archive:
@@ -99,7 +99,7 @@ def start_again(root: Path) -> None:
 
 
 def assert_nothing_is_missing(root: Path, reason: str, verified: set[frozenset[str]]) -> None:
-    """It is what the tape promises, `verify` finds nothing, and one more start changes nothing."""
+    """Everything that the tape promises is there, `verify` finds nothing, and another start changes nothing."""
     assert stored(root) == expected(RECORDS, reason)
     found = assert_only_whole_files(root)
     content = frozenset(found.values())
@@ -111,7 +111,7 @@ def assert_nothing_is_missing(root: Path, reason: str, verified: set[frozenset[s
 
 
 def leave_torn(root: Path) -> None:
-    """What a `kill -9` leaves after the last record was flushed."""
+    """Leaves the files of a recorder that got `kill -9` after its last record was flushed."""
     with lock_archive(root) as archive:
         recording = archive.begin(OPENING, "first")
         for tape_record in RECORDS:
@@ -119,7 +119,7 @@ def leave_torn(root: Path) -> None:
         recording.writer.flush()
 
 
-# How many operations lie between two that are tried; with BOOKTAPE_EVERY_REFUSAL=1 none do.
+# The step between the operations that are tried; BOOKTAPE_EVERY_REFUSAL=1 tries all of them.
 STRIDES: Final = {"record": 1, "recover": 3, "rebuild": 3}
 ALL: Final = "BOOKTAPE_EVERY_REFUSAL" in os.environ
 APART = pytest.mark.parametrize("apart", [23, pytest.param(1, marks=pytest.mark.long)])
@@ -131,10 +131,10 @@ APART = pytest.mark.parametrize("apart", [23, pytest.param(1, marks=pytest.mark.
 )
 @pytest.mark.parametrize("what", STRIDES)
 @APART
-def test_what_passes_is_waited_for(
+def test_a_temporary_refusal_is_waited_out(
     tmp_path: Path, disk: Disk, apart: int, what: str, refusal: tuple[int, int, int]
 ) -> None:
-    """A disk that is full for a while loses nothing: no error, no row missing, no half file."""
+    """A disk that is full for a while loses nothing: no error, no missing row, no partial file."""
     number, times, stride = refusal
     verified: set[frozenset[str]] = set()
     prepare, work, reason = _life(tmp_path, what)
@@ -154,10 +154,10 @@ def test_what_passes_is_waited_for(
 
 @pytest.mark.parametrize("what", STRIDES)
 @APART
-def test_what_does_not_pass_is_reported_and_repaired_by_the_next_start(
+def test_a_permanent_refusal_is_reported_and_repaired_by_the_next_start(
     tmp_path: Path, disk: Disk, apart: int, what: str
 ) -> None:
-    """EIO at any operation: one sentence, whole files only; then one more start has everything."""
+    """EIO at any operation gives one sentence and only whole files; the next start then has everything."""
     prepare, work, reason = _life(tmp_path, what)
     for chosen in itertools.count(step=1 if ALL else apart * 2 * STRIDES[what]):
         root = tmp_path / str(chosen)
@@ -183,8 +183,8 @@ def test_what_does_not_pass_is_reported_and_repaired_by_the_next_start(
 def _life(
     tmp_path: Path, what: str
 ) -> tuple[Callable[[Path], object], Callable[[Path], None], str]:
-    """What comes before, what is tried, and why the recording then says that it ended."""
-    # A first start on a full disk is refused at once: there is nothing to lose. All later ones wait.
+    """The preparation, the attempt, and the reason that the recording then gives for its end."""
+    # A first start on a full disk is refused at once, since nothing can be lost. Later operations wait.
     start_again(tmp_path / "begun")
     if what == "record":
         return (

@@ -21,10 +21,10 @@ APART = pytest.mark.parametrize("apart", [23, pytest.param(1, marks=pytest.mark.
 
 
 @APART
-def test_the_disk_fills_up_at_any_step(
+def test_the_disk_may_fill_up_at_any_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int
 ) -> None:
-    """Full from any operation on: WriteFailed, whole files only; with space again all is there."""
+    """Full from any operation on: WriteFailed and only whole files; once there is space, all is there."""
     disk, sentences = Disk(monkeypatch), set()
     for chosen in itertools.count(step=apart):
         root, safe = tmp_path / str(chosen), [0]
@@ -43,10 +43,10 @@ def test_the_disk_fills_up_at_any_step(
 
 
 @APART
-def test_one_write_fails_and_then_there_is_space(
+def test_one_write_may_fail_and_then_there_is_space_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int
 ) -> None:
-    """A caller that does not wait gets an error, or it was written after all; the next start has everything."""
+    """A caller that does not wait gets an error or a complete write; the next start has everything."""
     disk, refused = Disk(monkeypatch), 0
     for chosen in itertools.count(step=apart):
         root, safe = tmp_path / str(chosen), [0]
@@ -69,7 +69,7 @@ def test_one_write_fails_and_then_there_is_space(
 def test_recovery_needs_space_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int
 ) -> None:
-    """A start on a full disk is refused at whatever step; the one with space has everything."""
+    """A start on a full disk is refused at whatever step; one with space has everything."""
     disk = Disk(monkeypatch)
     for chosen in itertools.count(step=apart):
         root, safe = tmp_path / str(chosen), [0]
@@ -90,10 +90,10 @@ def test_recovery_needs_space_too(
 @pytest.mark.parametrize(
     "size", [1_000, 3_000, *(pytest.param(n, marks=pytest.mark.long) for n in (700, 1_500, 2_000))]
 )
-def test_a_real_limit(tmp_path: Path, size: int) -> None:
-    """The operating system really refuses, in our writes and in Arrow's: the same promises.
+def test_a_real_limit_keeps_the_same_promises(tmp_path: Path, size: int) -> None:
+    """The operating system really refuses, both our writes and Arrow's.
 
-    And nothing but our sentence is shown: what is thrown away does not try to write again.
+    Only our sentence is shown: discarded objects do not try to write again.
     """
     safe = [0]
     refused = pytest.raises(WriteFailed, match="the disk is full")

@@ -41,13 +41,13 @@ def test_a_name_shows_the_time_and_the_recorder() -> None:
 
 @pytest.mark.parametrize(("tag", "run"), [("aw1", "a"), ("aw12", "a"), ("3f9a2c81", "3f9a2c81")])
 def test_the_workers_of_one_recorder_are_one_run(tag: str, run: str) -> None:
-    """Their tags begin alike; a recorder that works alone has its own tag."""
+    """Their tags have the same beginning; a recorder that works alone has its own tag."""
     assert Segment(1, tag).run == run
 
 
 @given(segments)
-def test_a_name_reads_back(segment: Segment) -> None:
-    """A segment's name is that segment, as a folder's or with the ending that a file should have."""
+def test_a_name_is_read_back_as_its_segment(segment: Segment) -> None:
+    """Both as the name of a folder and with the suffix that a file should have."""
     assert Segment.parse(segment.name) == segment
     assert Segment.parse(segment.name + TAPE, TAPE) == segment
     for name, ending in ((segment.name, TAPE), (segment.name + TAPE, "")):
@@ -56,7 +56,7 @@ def test_a_name_reads_back(segment: Segment) -> None:
 
 @given(st.lists(segments))
 def test_names_sort_by_time(found: list[Segment]) -> None:
-    """Sorting names is sorting segments, of whatever recorder."""
+    """Sorting names sorts segments, whichever recorder they are from."""
     assert sorted(segment.name for segment in found) == [s.name for s in sorted(found)]
 
 
@@ -74,15 +74,15 @@ def test_names_sort_by_time(found: list[Segment]) -> None:
         "20261332T101300.123456Z-3f9a2c81",
     ],
 )
-def test_other_names_are_no_segments(name: str) -> None:
-    """What we did not name, or would name otherwise, is not ours."""
+def test_other_names_are_not_segments(name: str) -> None:
+    """A name that we did not give, or would write differently, is not ours."""
     assert Segment.parse(name) is None
     assert Segment.parse(name + TAPE, TAPE) is None
 
 
 @given(st.integers(0, LAST_US * 1_000), st.integers(1, 2 * DAY))
 def test_a_segment_ends_on_the_clock_and_within_its_day(start_ns: int, length_ns: int) -> None:
-    """After its start, at most its length later, on a multiple of it or at midnight."""
+    """After its start, at most its length later, at a multiple of its length or at midnight."""
     end_ns = segment_end_ns(start_ns, length_ns)
     assert start_ns < end_ns <= start_ns + length_ns
     assert end_ns % length_ns == 0 or end_ns % DAY == 0
@@ -93,15 +93,15 @@ def test_a_segment_ends_on_the_clock_and_within_its_day(start_ns: int, length_ns
     ("length_s", "end"),
     [(60, "10:14:00"), (3_600, "11:00:00"), (6 * 3_600, "12:00:00"), (7 * 86_400, "00:00:00")],
 )
-def test_ends_that_people_expect(length_s: int, end: str) -> None:
-    """A minute's segment ends on the minute, an hour's on the hour, six hours' at noon, a week's at midnight."""
+def test_segments_end_where_people_expect(length_s: int, end: str) -> None:
+    """One of a minute ends on the minute, of an hour on the hour, of six hours at noon, of a week at midnight."""
     end_ns = segment_end_ns(MOMENT_NS, length_s * SECOND)
     assert f"{EPOCH + timedelta(seconds=end_ns // SECOND):%H:%M:%S}" == end
 
 
 @given(st.text(min_size=1))
-def test_any_symbol_has_a_folder_of_its_own(symbol: str) -> None:
-    """Plain ASCII that no path or reader trips over, and the symbol can be read back."""
+def test_every_symbol_has_its_own_folder(symbol: str) -> None:
+    """Its name is plain ASCII that is safe for paths and readers, and the symbol can be read back."""
     folder = symbol_folder(symbol)
     assert folder.isascii()
     assert PurePath(folder).name == folder
@@ -109,13 +109,13 @@ def test_any_symbol_has_a_folder_of_its_own(symbol: str) -> None:
 
 
 def test_folders_of_known_symbols() -> None:
-    """The ordinary symbol stands as it is, any other is percent-encoded."""
+    """An ordinary symbol is unchanged, any other is percent-encoded."""
     assert symbol_folder("BTCUSDT") == "symbol=BTCUSDT"
     assert symbol_folder("币安/USDT") == "symbol=%E5%B8%81%E5%AE%89%2FUSDT"
 
 
-def test_final_files_stand_where_the_format_says() -> None:
-    """The paths of the contract, each under the day on which its segment began."""
+def test_final_files_are_where_the_format_says() -> None:
+    """Their paths are those of the contract, each under the day on which its segment began."""
     segment = Segment.at(MOMENT_NS, "3f9a2c81")
     name = "date=2026-11-22/20261122T101300.123456Z-3f9a2c81"
     assert layout.tape(segment) == Path(f"/archive/tape/{name}.jsonl.zst")
@@ -126,7 +126,7 @@ def test_final_files_stand_where_the_format_says() -> None:
 
 
 def test_unsealed_files_are_out_of_every_readers_sight() -> None:
-    """No two of them are one file, and none is in a folder that a reader opens."""
+    """All have different paths, and none is in a folder that a reader opens."""
     first, second = Segment.at(MOMENT_NS, "a"), Segment.at(MOMENT_NS, "b")
     paths = [
         path
@@ -163,10 +163,10 @@ def test_unsealed_files_are_out_of_every_readers_sight() -> None:
         ("币" * 27, False),
     ],
 )
-def test_a_symbol_can_be_stored_if_all_its_names_can_be_made(
+def test_a_symbol_can_be_stored_if_all_its_file_names_are_possible(
     tmp_path: Path, symbol: str, fits: bool
 ) -> None:
-    """A real file system says whether they can; a Chinese letter takes nine bytes."""
+    """A real file system decides that; a Chinese character takes nine bytes."""
     layout, segment = Layout(tmp_path), Segment.at(MOMENT_NS, "a")
     made = all(
         _made(path) for path in (layout.rows(segment, symbol), layout.writing_rows(segment, symbol))

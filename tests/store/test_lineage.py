@@ -1,4 +1,4 @@
-"""In which order segments were recorded, whatever the names say."""
+"""The order in which segments were recorded, whatever their names say."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def begin(
 def lineage(
     *beginnings: Beginning, carried_over: Mapping[Segment, frozenset[str]] | None = None
 ) -> Lineage:
-    """However they are listed."""
+    """The order in which they are listed does not matter."""
     listed = list(beginnings)
     Random(len(listed)).shuffle(listed)
     return Lineage(listed, lambda segment: (carried_over or {}).get(segment, frozenset()))
 
 
 def test_a_clock_that_was_ahead_changes_no_order() -> None:
-    """The tape says what it continues from; and no end is known of what was stamped ahead."""
+    """A tape names its predecessor; a segment stamped by the fast clock has no known end."""
     first = begin(10, "a")
     ahead = begin(AHEAD, "b", first.segment)
     back = begin(20, "c", ahead.segment)
@@ -64,8 +64,8 @@ def test_two_archives_in_one_folder_stay_apart() -> None:
     assert found.reaching_into(40, None) == {both.segment}
 
 
-def test_workers_and_the_recordings_that_follow_them() -> None:
-    """Each continues from all that ran before; of its own run nothing had begun."""
+def test_workers_and_their_successors() -> None:
+    """Each continues from all segments of earlier runs; none of its own run had begun."""
     alone = begin(10, "a", symbols=BTC | ETH)
     w0 = begin(20, "bw0", alone.segment)
     w1 = begin(21, "bw1", alone.segment, symbols=ETH)
@@ -76,8 +76,8 @@ def test_workers_and_the_recordings_that_follow_them() -> None:
     assert found.reaching_into(25, 26) == {w0.segment, w1.segment}
 
 
-def test_what_is_missing_is_named() -> None:
-    """A segment continues from one that is not there."""
+def test_a_missing_predecessor_is_named() -> None:
+    """A segment continues from one that does not exist."""
     gone, here = Segment(10, "a"), begin(20, "a", Segment(10, "a"))
     found = lineage(here)
     assert found.missing[here.segment] == (gone.name,)
@@ -85,8 +85,8 @@ def test_what_is_missing_is_named() -> None:
     assert found.order == [here.segment]
 
 
-def test_tapes_from_before_go_on_by_name() -> None:
-    """Within a recorder by name; between two by the symbols that the later one took over."""
+def test_older_tapes_continue_by_name() -> None:
+    """Within a recorder the name decides; between two, the symbols that the later one took over."""
     a1, a2 = begin(10, "a", old=True), begin(20, "a", old=True)
     b1 = begin(12, "b", symbols=ETH, old=True)
     c1 = begin(40, "c", symbols=BTC | ETH, old=True)
@@ -97,14 +97,14 @@ def test_tapes_from_before_go_on_by_name() -> None:
         b1.segment: (),
         c1.segment: (b1.segment, a2.segment),
     }
-    # What was only handed on by the one in between counts, too.
+    # Symbols that the recorder in between only passed on count too.
     d1 = begin(50, "d", old=True)
     taken = {c1.segment: BTC | ETH, d1.segment: ETH}
     assert lineage(a1, a2, b1, c1, d1, carried_over=taken).before[d1.segment] == (c1.segment,)
 
 
 def test_a_tape_without_a_predecessor_is_placed_by_its_name() -> None:
-    """Between those of its own recorder; those that name it find it."""
+    """It is placed between those of its own recorder; tapes that name it find it."""
     first = begin(10, "a")
     damaged = Beginning.unknown(Segment(20, "a"))
     last = begin(30, "a", damaged.segment)
@@ -114,15 +114,15 @@ def test_a_tape_without_a_predecessor_is_placed_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
-def test_tapes_that_go_on_from_each_other_end_all_the_same(length: int) -> None:
-    """Only a forger writes such; each is looked at once."""
+def test_tapes_that_continue_from_each_other_cause_no_endless_loop(length: int) -> None:
+    """Only a forger writes such tapes; each is visited once."""
     ring = [Segment(number, "a") for number in range(length)]
     begun = [begin(s.start_us, "a", ring[number - 1]) for number, s in enumerate(ring)]
     assert sorted(lineage(*begun).order) == ring
 
 
-def test_no_time_at_all_is_all_of_it() -> None:
-    """Without ends every segment is meant; with an empty stretch none."""
+def test_a_range_without_ends_includes_every_segment() -> None:
+    """An empty range includes none."""
     first, second = begin(10, "a"), begin(20, "a", Segment(10, "a"))
     both = {first.segment, second.segment}
     assert lineage(first, second).reaching_into(None, None) == both

@@ -30,13 +30,13 @@ with lock_directory(Path(sys.argv[1])):
 
 
 def test_a_second_recorder_is_refused(tmp_path: Path) -> None:
-    """One directory has one owner; when he has gone, the next one may come."""
+    """A directory has one owner; when that has ended, the next may start."""
     lock = tmp_path / "new" / "archive" / ".lock"
     with lock_directory(lock):
         refused = f"{lock.parent} is in use by another recorder"
         with pytest.raises(DirectoryInUse, match=refused), lock_directory(lock):
             pytest.fail("two owners")
-        # A refusal must not take the lock away from its owner either.
+        # A refusal must not take the lock from its owner either.
         with pytest.raises(DirectoryInUse, match=refused), lock_directory(lock):
             pytest.fail("two owners, the second time")
     with lock_directory(lock):
@@ -44,7 +44,7 @@ def test_a_second_recorder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_killed_owner_frees_the_directory(tmp_path: Path) -> None:
-    """Another process holds the lock against us until a SIGKILL ends it."""
+    """Another process holds the lock until SIGKILL ends it."""
     lock = tmp_path / ".lock"
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -59,8 +59,8 @@ def test_a_killed_owner_frees_the_directory(tmp_path: Path) -> None:
             pass
 
 
-def test_an_owner_whose_lock_file_is_removed_is_still_one(tmp_path: Path) -> None:
-    """The lock file is removed while a recorder is at work: a second one is refused all the same."""
+def test_an_owner_whose_lock_file_is_removed_keeps_the_lock(tmp_path: Path) -> None:
+    """If the lock file is removed while a recorder is at work, a second one is still refused."""
     lock = tmp_path / ".lock"
     with lock_directory(lock, folder=True):
         lock.unlink()
@@ -72,10 +72,10 @@ def test_an_owner_whose_lock_file_is_removed_is_still_one(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("own", [lock_archive, open_archive])
-def test_an_archive_is_locked_like_that(
+def test_an_archive_is_locked_in_the_same_way(
     tmp_path: Path, own: Callable[[Path], AbstractContextManager[Archive]]
 ) -> None:
-    """The owner of one."""
+    """The lock of an archive has one owner."""
     with own(tmp_path):
         (tmp_path / ".lock").unlink()
         with pytest.raises(DirectoryInUse), own(tmp_path):
@@ -83,7 +83,7 @@ def test_an_archive_is_locked_like_that(
 
 
 def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
-    """Nor made where it leads."""
+    """Nor is a file created where it leads."""
     (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(WriteFailed), lock_directory(tmp_path / ".lock"):
         pytest.fail("it was followed")
@@ -91,7 +91,7 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
-    """An output directory below a file: one sentence, no traceback of the operating system."""
+    """An output directory below a file gives one sentence, not a traceback."""
     (tmp_path / "file").write_bytes(b"")
     lock = tmp_path / "file" / "archive" / ".lock"
     with pytest.raises(WriteFailed, match=f"Cannot write {lock}: "), lock_directory(lock):
@@ -99,7 +99,7 @@ def test_a_directory_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
 
 
 def test_workers_share_a_lock_that_no_other_recorder_gets(tmp_path: Path) -> None:
-    """Any number of them; one that wants it alone waits until the last one has gone."""
+    """Any number of workers; a recorder that wants the lock alone waits until the last has gone."""
     lock = tmp_path / ".lock"
     with lock_directory(lock, shared=True):
         with lock_directory(lock, shared=True):
@@ -111,10 +111,10 @@ def test_workers_share_a_lock_that_no_other_recorder_gets(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
-def test_a_file_system_without_locks_is_one_sentence(
+def test_a_file_system_without_locks_is_reported_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """What the system call says there; no such file system can be had for a test."""
+    """The error of the system call is simulated: no such file system is available to a test."""
 
     def flock(_: int, __: int) -> None:
         raise OSError(number, os.strerror(number))

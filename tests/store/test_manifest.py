@@ -1,4 +1,4 @@
-"""A sealed segment says which files it consists of; a crash at any step leaves that true."""
+"""A manifest lists the files of a sealed segment, and a crash at any step leaves it true."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ ROOMS = ("tape", "snapshots", "gaps", "checks", "notes")
 
 
 def manifests(root: Path) -> dict[str, dict[str, Any]]:
-    """What each says: path → its seal, by segment."""
+    """The content of each manifest: path → seal, by segment."""
     read = [json.loads(path.read_bytes()) for path in sorted(root.glob("manifests/*/*.json"))]
     return {one["segment"]: one["files"] for one in read}
 
 
 def assert_all_sealed(root: Path) -> None:
-    """Every final file is listed in the manifest of its segment, as it is, and nothing else is."""
+    """Every final file, and nothing else, is listed correctly in the manifest of its segment."""
     found = manifests(root)
     listed = {file: seal for files in found.values() for file, seal in files.items()}
     paths = [path for room in ROOMS for path in (root / room).rglob("*") if path.is_file()]
@@ -40,7 +40,7 @@ def assert_all_sealed(root: Path) -> None:
 
 
 def sealed(path: Path) -> dict[str, Any]:
-    """What a manifest has to say of a file."""
+    """The entry that a manifest must have for a file."""
     content = path.read_bytes()
     seal = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     if path.suffix != ".parquet":
@@ -53,15 +53,15 @@ def sealed(path: Path) -> dict[str, Any]:
 
 
 def test_a_manifest_lists_each_file_of_its_segment(tmp_path: Path) -> None:
-    """With size, SHA-256, rows, first and last update id, and the path relative to the archive."""
+    """It has size, SHA-256, rows, first and last update id, and the path relative to the archive."""
     record(tmp_path)
     assert_all_sealed(tmp_path)
     assert len(manifests(tmp_path)) == 2
     assert not list(tmp_path.glob("unsealed/*"))
 
 
-def test_it_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
-    """Also when a crash left half of one behind: what was recovered may be packed otherwise."""
+def test_a_manifest_replaces_an_earlier_one(tmp_path: Path) -> None:
+    """Even when a crash left half of one: recovered files may be compressed differently."""
     layout = Layout(tmp_path)
     layout.writing_manifest(SEGMENT).parent.mkdir(parents=True)
     for content in (b"abc", b"abcd"):
@@ -76,13 +76,13 @@ def test_it_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("apart", [17, pytest.param(3, marks=pytest.mark.long)])
-def test_every_step_may_be_the_last(
+def test_every_step_from_the_first_seal_may_be_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int
 ) -> None:
-    """Killed at any operation from the first seal on: after the next start all files are as listed."""
+    """Killed at any operation: after the next start all files are as listed."""
     disk = Disk(monkeypatch)
     record(tmp_path / "whole")
-    # The first rename begins the first segment, the second one the next.
+    # The first rename begins the first segment, the second rename the next.
     first_seal = [step for step, name in enumerate(disk.log) if name == "rename"][2]
     steps = 0
     for chosen in itertools.count(first_seal, apart):

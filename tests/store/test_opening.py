@@ -1,4 +1,4 @@
-"""A file of an archive is a regular one, wherever it is opened: nothing waits for a FIFO, nothing leads outside."""
+"""Only regular files of an archive are opened: nothing waits for a FIFO, nothing leads outside."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def root(recorded: Path, tmp_path: Path) -> Path:
 
 
 def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
-    """Neither a FIFO, which has no end, nor a device, nor a folder, nor a link to one; at once."""
+    """A FIFO, which has no end, a device, a folder, or a link to one of these is refused at once."""
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "link").symlink_to(tmp_path / "fifo")
     for path in (tmp_path / "fifo", tmp_path / "link", tmp_path, Path("/dev/zero")):
@@ -47,8 +47,8 @@ def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
         assert file.read() == b"x"
 
 
-def test_a_manifest_without_end_is_no_manifest(root: Path) -> None:
-    """A sparse file of a terabyte costs nothing on the disk: `verify` and the reader name it, and read little."""
+def test_an_endless_manifest_is_damage(root: Path) -> None:
+    """A sparse file of a terabyte takes no space on the disk: `verify` and the reader name it, and read little."""
     victim = sealed(root, "manifests")[0]
     os.truncate(victim, 1 << 40)
     assert any(
@@ -78,7 +78,7 @@ def within_a_minute() -> Iterator[None]:
 
 @pytest.mark.parametrize("kind", ["tape", "unsealed"])
 def test_no_command_waits_for_a_fifo(root: Path, tmp_path: Path, kind: str) -> None:
-    """Each continues with all other files."""
+    """Each command continues with all other files."""
     if kind == "unsealed":
         victim = root / "unsealed" / "20300101T000000.000000Z-x" / "tape.jsonl.zst"
         victim.parent.mkdir(parents=True)
@@ -109,8 +109,10 @@ def test_no_command_waits_for_a_fifo(root: Path, tmp_path: Path, kind: str) -> N
         "snapshots/symbol=X/outside",
     ],
 )
-def test_a_manifest_leads_nowhere_else(root: Path, tmp_path: Path, name: str) -> None:
-    """What it names outside its segment is reported and not opened: a FIFO would hold `verify` up."""
+def test_a_manifest_does_not_lead_outside_its_segment(
+    root: Path, tmp_path: Path, name: str
+) -> None:
+    """A file that it names outside its segment is reported and not opened: a FIFO would block `verify`."""
     os.mkfifo(tmp_path / "outside")
     manifest = sealed(root, "manifests")[0]
     sealed_files = json.loads(manifest.read_bytes())
@@ -122,7 +124,7 @@ def test_a_manifest_leads_nowhere_else(root: Path, tmp_path: Path, name: str) ->
 
 
 def test_a_manifest_does_not_lead_through_a_link(root: Path, tmp_path: Path) -> None:
-    """A day's folder that is a link: what is behind it is not looked at."""
+    """If the folder of a day is a link, files behind it are not read."""
     day = sealed(root, "gaps")[0].parent
     day.rename(tmp_path / "outside")
     day.symlink_to(tmp_path / "outside")
@@ -132,8 +134,8 @@ def test_a_manifest_does_not_lead_through_a_link(root: Path, tmp_path: Path) -> 
     assert any(file.startswith("gaps/date=") and what == "is gone" for file, what in kept)
 
 
-def test_names_that_are_no_text(root: Path) -> None:
-    """Bytes that are no UTF-8: a sentence that names them, by every command."""
+def test_names_that_are_not_utf_8(root: Path) -> None:
+    """Every command reports them by name, in one sentence."""
     day = os.fsencode(sealed(root, "gaps")[0].parent)
     for name in (b"\xff\xfe", b"\xff.parquet"):
         with open(os.path.join(day, name), "wb") as file:  # noqa: PTH118, PTH123 - of bytes

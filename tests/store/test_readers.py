@@ -1,4 +1,4 @@
-"""DuckDB, polars and pandas read `snapshots/` in one plain line, while a recorder is at work."""
+"""DuckDB, polars and pandas read `snapshots/` with one plain line while a recorder is at work."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_one_line_reads_everything(
     root: Path, read: Callable[[Path], list[dict[str, Any]]]
 ) -> None:
-    """All sealed rows and no other, each with its symbol, its levels and its nulls."""
+    """All sealed rows and no others, each with its symbol, levels and nulls."""
     truth = expected(RECORDS)
     found: dict[str, list[dict[str, Any]]] = {}
     for row in read(root):
@@ -68,7 +68,7 @@ def test_one_line_reads_everything(
 
 
 def test_times_are_utc(root: Path) -> None:
-    """pandas and polars show moments, not numbers: with their zone, in microseconds."""
+    """pandas and polars show timestamps, not numbers: with their zone, in microseconds."""
     moment = pd.Timestamp("1970-01-01 00:00:02Z")
     record = pd.read_parquet(f"{root}/snapshots")
     assert str(record["receive_time"].dtype) == "datetime64[us, UTC]"

@@ -86,7 +86,7 @@ def kill(
     with monkeypatch.context() as patch:
         disk = Disk(patch)
         record(root.with_name("rehearsal"))
-        # The first rename begins the first segment, the second one the next: then the first is sealed.
+        # The first rename begins the first segment, the second the next: then the first is sealed.
         begun = [number for number, name in enumerate(disk.log) if name == "rename"][1]
         steps = enumerate(disk.log)
         chosen = which(number for number, name in steps if name == at and number > begun)
@@ -96,7 +96,7 @@ def kill(
 
 
 def leave(root: Path, segment: Segment, records: Iterable[TapeRecord]) -> None:
-    """A recorder was killed after its last flush."""
+    """Leaves the files of a recorder that was killed after its last flush."""
     writer = TapeWriter(Layout(root).writing_tape(segment))
     for tape_record in records:
         writer.write(tape_record)
@@ -104,7 +104,7 @@ def leave(root: Path, segment: Segment, records: Iterable[TapeRecord]) -> None:
 
 
 def leave_first_again(root: Path) -> list[TapeRecord]:
-    """As if the worker had not sealed the first segment, and its end had not reached the tape."""
+    """As if the first segment had not been sealed, and its end had not reached the tape."""
     layout = Layout(root)
     lines = text(layout.tape(FIRST))[:-1]
     for path in final_files(root):
@@ -115,7 +115,7 @@ def leave_first_again(root: Path) -> list[TapeRecord]:
 
 
 def recovered(root: Path) -> list[Recovered]:
-    """What the next start finds and seals."""
+    """The segments that the next start finds and seals."""
     return recover(Layout(root), SameThread())
 
 
@@ -136,14 +136,14 @@ def text(path: Path) -> list[TapeRecord]:
         ("fsync", min, [FIRST]),
     ],
 )
-def test_the_result_is_what_the_recorder_would_have_written(
+def test_recovery_writes_what_the_recorder_would_have_written(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     at: str,
     which: Callable[[Iterable[int]], int],
     segments: list[Segment],
 ) -> None:
-    """Killed while sealing: every Parquet file is byte-equal, every tape holds the same lines."""
+    """After a kill while sealing, every Parquet file is byte-equal, and every tape holds the same lines."""
     record(tmp_path / "whole")
     kill(tmp_path / "killed", monkeypatch, at, which)
     recovered(tmp_path / "killed")
@@ -160,8 +160,10 @@ def test_the_result_is_what_the_recorder_would_have_written(
             assert text(tmp_path / "killed" / path) == text(tmp_path / "whole" / path)
 
 
-def test_both_halves_of_a_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two unsealed segments: the older one had only been rotated, the newer one was killed."""
+def test_both_segments_of_a_rotation_are_recovered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the two unsealed segments the older had only been rotated; the recorder was killed in the newer."""
     kill(tmp_path / "killed", monkeypatch, "pwrite")
     lines = leave_first_again(tmp_path / "killed")
     found = recovered(tmp_path / "killed")
@@ -172,8 +174,8 @@ def test_both_halves_of_a_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert last == SegmentEnd(18 * SECOND, ROTATED)
 
 
-def test_a_successor_that_is_sealed_counts_too(tmp_path: Path) -> None:
-    """The older segment alone failed to be sealed: its books continued, so nothing ended there."""
+def test_a_sealed_successor_counts_too(tmp_path: Path) -> None:
+    """Only the older segment was left unsealed: its books continued, so nothing ended there."""
     record(tmp_path)
     leave_first_again(tmp_path)
     assert [found.segment for found in recovered(tmp_path)] == [FIRST.name]
@@ -183,16 +185,18 @@ def test_a_successor_that_is_sealed_counts_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("end", "reason"), [([], KILLED), ([SegmentEnd(12 * SECOND, STOPPED)], STOPPED)]
 )
-def test_why_it_ended(tmp_path: Path, end: list[TapeRecord], reason: str) -> None:
-    """Without an end on the tape the recovered one says `killed`; with it, what the recorder said."""
+def test_the_recovered_tape_says_why_it_ended(
+    tmp_path: Path, end: list[TapeRecord], reason: str
+) -> None:
+    """If the tape has no end record, the reason is `killed`; otherwise it is the recorder's."""
     leave(tmp_path, FIRST, [OPENING, *RECORDS[:10], *end])
     assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
     assert end_of_tape(tmp_path) == reason
     assert stored(tmp_path) == expected(RECORDS[:10], reason)
 
 
-def test_a_recovery_that_was_killed_begins_anew(tmp_path: Path) -> None:
-    """The tape that was set aside counts, not what the killed recovery had made of it so far."""
+def test_a_recovery_that_was_killed_starts_over(tmp_path: Path) -> None:
+    """The tape that was set aside counts, not the output of the killed recovery."""
     layout = Layout(tmp_path)
     leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     layout.writing_tape(FIRST).rename(layout.torn_tape(FIRST))
@@ -202,8 +206,8 @@ def test_a_recovery_that_was_killed_begins_anew(tmp_path: Path) -> None:
     assert stored(tmp_path) == expected(RECORDS[:10], KILLED)
 
 
-def test_what_is_sealed_is_not_recovered_again(tmp_path: Path) -> None:
-    """A recorder or a recovery that died between its last rename and the removal of its folder."""
+def test_a_sealed_segment_is_not_recovered_again(tmp_path: Path) -> None:
+    """A recorder or a recovery died between its last rename and the removal of its folder."""
     record(tmp_path)
     before = digests(tmp_path)
     leave(tmp_path, FIRST, text(Layout(tmp_path).tape(FIRST))[:4])
@@ -214,15 +218,15 @@ def test_what_is_sealed_is_not_recovered_again(tmp_path: Path) -> None:
 
 
 def set_aside(root: Path) -> list[str]:
-    """The names of what no start touches any more."""
+    """The names of files that no start touches any more."""
     return sorted(path.name for path in (root / "set-aside").glob("*/*"))
 
 
 @pytest.mark.parametrize("kept", [0, 40, -30])
-def test_an_unsealed_tape_outlives_a_sealed_one_that_is_not_whole(
+def test_an_unsealed_tape_replaces_a_sealed_one_that_is_not_whole(
     tmp_path: Path, kept: int
 ) -> None:
-    """A power cut may leave a final name with nothing, or half of it, behind it: the good copy counts."""
+    """A power cut may leave an empty or partial file under a final name: the good copy counts."""
     layout = Layout(tmp_path)
     leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     sealed = layout.tape(FIRST)
@@ -230,11 +234,11 @@ def test_an_unsealed_tape_outlives_a_sealed_one_that_is_not_whole(
     sealed.write_bytes(layout.writing_tape(FIRST).read_bytes()[:kept])
     assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
     assert stored(tmp_path) == expected(RECORDS[:10], KILLED)
-    assert set_aside(tmp_path) == [sealed.name], "even that was not removed"
+    assert set_aside(tmp_path) == [sealed.name], "the damaged file is kept too"
 
 
-def test_a_sealed_tape_that_holds_less_takes_nobodys_place(tmp_path: Path) -> None:
-    """Whole by itself, and yet not all that was recorded."""
+def test_a_sealed_tape_that_holds_less_replaces_no_other(tmp_path: Path) -> None:
+    """It is whole by itself, but lacks some of what was recorded."""
     layout = Layout(tmp_path)
     leave(tmp_path, FIRST, [OPENING, *RECORDS[:3]])
     recovered(tmp_path)
@@ -245,7 +249,7 @@ def test_a_sealed_tape_that_holds_less_takes_nobodys_place(tmp_path: Path) -> No
 
 
 def test_a_sealed_file_of_rows_that_is_not_whole_is_replaced(tmp_path: Path) -> None:
-    """It is set aside, and what follows from the tape is there."""
+    """It is set aside, and the rows that follow from the tape replace it."""
     layout = Layout(tmp_path)
     leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     for path in (layout.rows(FIRST, "BTCUSDT"), layout.table(FIRST, "gaps")):
@@ -256,8 +260,8 @@ def test_a_sealed_file_of_rows_that_is_not_whole_is_replaced(tmp_path: Path) -> 
     assert len(set_aside(tmp_path)) == 2
 
 
-def test_what_may_be_the_only_copy_is_not_removed(tmp_path: Path) -> None:
-    """Rows beside a sealed tape that cannot be read."""
+def test_a_possible_only_copy_is_not_removed(tmp_path: Path) -> None:
+    """Here it is rows beside a sealed tape that cannot be read."""
     layout = Layout(tmp_path)
     layout.tape(FIRST).parent.mkdir(parents=True)
     layout.tape(FIRST).write_bytes(b"")
@@ -268,8 +272,8 @@ def test_what_may_be_the_only_copy_is_not_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("torn", [b"", b"no zstd", zstd.compress(encode_record(RECORDS[0]))])
-def test_a_torn_tape_that_is_none_does_not_replace_a_good_one(tmp_path: Path, torn: bytes) -> None:
-    """Empty, or garbage."""
+def test_an_unreadable_torn_tape_does_not_replace_a_good_one(tmp_path: Path, torn: bytes) -> None:
+    """It is empty or garbage."""
     layout = Layout(tmp_path)
     leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     layout.torn_tape(FIRST).write_bytes(torn)
@@ -279,7 +283,7 @@ def test_a_torn_tape_that_is_none_does_not_replace_a_good_one(tmp_path: Path, to
 
 
 def test_of_two_tapes_the_one_that_holds_more_counts(tmp_path: Path) -> None:
-    """Whichever name it has; and of two that differ none is removed."""
+    """Whichever name it has; if two differ, neither is removed."""
     layout = Layout(tmp_path)
     leave(tmp_path, FIRST, [OPENING, *RECORDS[:3]])
     layout.writing_tape(FIRST).rename(layout.torn_tape(FIRST))
@@ -294,7 +298,7 @@ def test_of_two_tapes_the_one_that_holds_more_counts(tmp_path: Path) -> None:
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
-    """Neither a segment that is one, nor a file in it: what lies behind them stays."""
+    """Neither a segment that is a link nor a link in it is followed: files behind them stay."""
     layout, other = Layout(tmp_path / "archive"), Layout(tmp_path / "other")
     leave(other.root, FIRST, [OPENING, *RECORDS[:10]])
     leave(layout.root, NEXT, [OPENING, *RECORDS[:10]])
@@ -320,10 +324,10 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("jobs", ["recovery", "rebuild", "reader"])
 @pytest.mark.parametrize("crafted", CRAFTED)
-def test_a_tape_that_no_recorder_wrote_ends_nothing(
+def test_a_tape_that_no_recorder_wrote_stops_nothing(
     tmp_path: Path, crafted: str, jobs: str
 ) -> None:
-    """A start sets it aside and says where; a rebuild and a reader name it."""
+    """A start sets it aside and says where; rebuild and reader name it."""
     layout = Layout(tmp_path)
     leave(tmp_path, JUNK, [])
     lines = [encode_record(OPENING), *CRAFTED[crafted]]
@@ -345,7 +349,7 @@ def test_a_tape_that_no_recorder_wrote_ends_nothing(
             for symbol in ("BTCUSDT", LONG):
                 with suppress(NotRecorded):
                     list(rec.replay(symbol))
-        # A reader has no columns, and makes no files: those two do not disturb it.
+        # A reader makes no columns and no files: those two cases do not affect it.
         names = [str(each.message) for each in caught]
         assert any(JUNK.name in name for name in names) == (crafted in TOLD_BY_A_READER)
         return
@@ -358,8 +362,8 @@ def test_a_tape_that_no_recorder_wrote_ends_nothing(
     assert set_aside(tmp_path) == [JUNK.name]
 
 
-def test_recovering_twice_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second time there is nothing to do, and no file is touched."""
+def test_a_second_recovery_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing to do, and no file is touched."""
     root = tmp_path / "killed"
     kill(root, monkeypatch, "rename")
     assert [found.segment for found in recovered(root)] == [NEXT.name]
@@ -388,7 +392,7 @@ def test_recovering_twice_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 def test_junk_does_not_stop_a_start(
     tmp_path: Path, path: str, content: bytes | None, *, stays: bool
 ) -> None:
-    """What is foreign or damaged is left alone, what holds nothing goes; the rest is recovered."""
+    """Foreign or damaged files are left alone, empty ones are removed, and the rest is recovered."""
     leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     junk = tmp_path / "unsealed" / path
     junk.parent.mkdir(exist_ok=True)
@@ -408,7 +412,7 @@ def test_junk_does_not_stop_a_start(
 
 
 class WhenAsked(Executor):
-    """Does nothing before it is waited for: a worker that is always behind."""
+    """Does nothing until it is waited for: a worker that is always behind."""
 
     def __init__(self) -> None:
         self.waiting: list[Callable[[], None]] = []
@@ -432,7 +436,7 @@ class WhenAsked(Executor):
 
 
 def test_recovery_waits_for_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However fast the tape is read, no more than the backlog is in memory; the rows are all there."""
+    """However fast the tape is read, memory holds no more than the backlog, and no row is missing."""
     leave(tmp_path, FIRST, [OPENING, *RECORDS])
     monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
     monkeypatch.setattr(writer_module, "BACKLOG_BYTES", 100)
@@ -451,7 +455,7 @@ def test_recovery_waits_for_its_worker(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_recovery_keeps_no_tape_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However few rows follow from it: what waits is written after each record."""
+    """However few rows follow from it: waiting records are written after each record."""
     leave(tmp_path, FIRST, [replace(OPENING, every=10**6), *RECORDS])
     monkeypatch.setattr(recovery, "STOP_CHECK_RECORDS", 1)
     monkeypatch.setattr(tape_module, "BUFFER_BYTES", 1)
@@ -469,7 +473,7 @@ def test_recovery_keeps_no_tape_in_memory(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_recovery_can_be_stopped_after_any_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: int
 ) -> None:
-    """As when it is killed: the next one starts over, and the result is the same."""
+    """As after a kill, the next one starts over, and the result is the same."""
     leave(tmp_path, FIRST, [OPENING, *RECORDS])
     monkeypatch.setattr(recovery, "STOP_CHECK_RECORDS", 1)
     checks = itertools.count(1)
@@ -480,10 +484,8 @@ def test_a_recovery_can_be_stopped_after_any_record(
     assert stored(tmp_path) == expected(RECORDS, KILLED)
 
 
-def test_what_cannot_be_removed_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An operating system that refuses even that: a sentence, and the next start tries again."""
+def test_a_failed_removal_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the operating system refuses a removal, there is one sentence, and the next start tries again."""
     (tmp_path / "unsealed" / FIRST.name).mkdir(parents=True)
     disk = Disk(monkeypatch)
     with (
@@ -496,8 +498,8 @@ def test_what_cannot_be_removed_is_reported(
     assert not list((tmp_path / "unsealed").iterdir())
 
 
-def test_nothing_to_recover(tmp_path: Path) -> None:
-    """A new directory, and one whose only segment is sealed, need no recovery."""
+def test_recovery_may_find_nothing_to_do(tmp_path: Path) -> None:
+    """Neither a new directory nor one whose only segment is sealed needs a recovery."""
     assert recovered(tmp_path) == []
     record(tmp_path)
     assert recovered(tmp_path) == []

@@ -1,4 +1,4 @@
-"""Receipts of what was removed: written without following anything, read without taking the memory."""
+"""Receipts of removals: written without following links, read without exhausting memory."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SEGMENT = Segment(0, "a")
 RECEIPT = Removal(SEGMENT.name, "tape", "2026-01-05T00:00:00Z")
 
 
-def test_a_receipt_takes_the_place_of_nothing_else(tmp_path: Path) -> None:
-    """Where another user of the folder has put links that lead to a thesis, under any name that could be guessed."""
+def test_a_receipt_replaces_no_other_file(tmp_path: Path) -> None:
+    """Even if another user of the folder placed links to a thesis under every name that could be guessed."""
     layout, thesis = Layout(tmp_path / "data"), tmp_path / "thesis"
     thesis.write_text("years of work")
     receipt = layout.removal(SEGMENT)
@@ -29,8 +29,8 @@ def test_a_receipt_takes_the_place_of_nothing_else(tmp_path: Path) -> None:
     assert not receipt.is_symlink()
 
 
-def test_a_receipt_without_end_is_none(tmp_path: Path) -> None:
-    """A sparse file of a terabyte: little of it is read."""
+def test_an_endless_receipt_is_invalid(tmp_path: Path) -> None:
+    """Little is read of a sparse file of a terabyte."""
     layout = Layout(tmp_path)
     receipt = layout.removal(SEGMENT)
     receipt.parent.mkdir(parents=True)

@@ -70,7 +70,7 @@ def through_parquet(batch: pa.RecordBatch) -> pa.Table:
 
 
 def test_columns_of_snapshots() -> None:
-    """Names, types, order and which may be null: as the contract says; `symbol` is the folder's."""
+    """Names, types, order and nullability are those of the contract; `symbol` is in the name of the folder."""
     assert [(f.name, str(f.type), f.nullable) for f in SNAPSHOTS] == [
         ("event_time", TIME, True),
         ("receive_time", TIME, False),
@@ -91,7 +91,7 @@ def test_columns_of_snapshots() -> None:
 
 
 def test_columns_of_gaps() -> None:
-    """What is unknown while a gap is open may be null, nothing else."""
+    """Only values that are unknown while a gap is open may be null."""
     assert [(f.name, str(f.type), f.nullable) for f in GAPS] == [
         ("symbol", "string", False),
         ("epoch", "int64", False),
@@ -105,7 +105,7 @@ def test_columns_of_gaps() -> None:
 
 
 def test_columns_of_checks_and_notes() -> None:
-    """Only a note may concern no symbol in particular."""
+    """Only a note may have no symbol."""
     assert [(f.name, str(f.type), f.nullable) for f in CHECKS] == [
         ("symbol", "string", False),
         ("time", TIME, False),
@@ -124,14 +124,14 @@ def test_columns_of_checks_and_notes() -> None:
 
 
 def test_every_column_is_explained() -> None:
-    """The documents are made from these texts; statistics belong to what is not a list."""
+    """The documents are generated from these texts; only columns that are not lists have statistics."""
     columns = (*SNAPSHOT_COLUMNS, *GAP_COLUMNS, *CHECK_COLUMNS, *NOTE_COLUMNS)
     assert all(column.meaning for column in columns)
     assert [n for n in SNAPSHOTS.names if n not in SCALARS] == list(FIRST_OF.values())
 
 
-def test_table_format_1_lacks_the_best_prices_only() -> None:
-    """Its files say nothing of a format, and keep all other columns in their order."""
+def test_table_format_1_lacks_only_the_best_prices() -> None:
+    """Its files name no format, and have all other columns in their order."""
     assert [n for n in SNAPSHOTS.names if n not in FIRST_OF] == SNAPSHOTS_1.names
 
 
@@ -139,7 +139,7 @@ def test_table_format_1_lacks_the_best_prices_only() -> None:
     "schema", [SNAPSHOTS, *(table.schema for table in TABLES.values()), TRADES]
 )
 def test_every_table_names_its_format(schema: pa.Schema, tmp_path: Path) -> None:
-    """In the key-value metadata of the file, where any reader of Parquet finds it."""
+    """It is in the key-value metadata of the file, where any Parquet reader finds it."""
     path = tmp_path / "table.parquet"
     pq.write_table(schema.empty_table(), path)
     metadata = pq.read_metadata(path)
@@ -147,7 +147,7 @@ def test_every_table_names_its_format(schema: pa.Schema, tmp_path: Path) -> None
     assert table_format(metadata) == TABLE_FORMAT == 2
 
 
-def test_a_table_without_a_format_has_the_first(tmp_path: Path) -> None:
+def test_a_table_that_names_no_format_has_the_first(tmp_path: Path) -> None:
     """Older versions named none."""
     path = tmp_path / "table.parquet"
     pq.write_table(pa.table({"x": [1]}), path)
@@ -156,7 +156,7 @@ def test_a_table_without_a_format_has_the_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("named", ["3", "0", "two", "", "\xff"])
 def test_a_table_of_a_later_format_is_refused(named: str, tmp_path: Path) -> None:
-    """Its columns may mean something else: it is named, and not guessed at."""
+    """Its columns may have other meanings: the file is named, and its content is not guessed."""
     path = tmp_path / "table.parquet"
     schema = SNAPSHOTS.with_metadata({TABLE_FORMAT_KEY: named})
     pq.write_table(schema.empty_table(), path)
@@ -170,7 +170,7 @@ def test_a_table_of_a_later_format_is_refused(named: str, tmp_path: Path) -> Non
 
 @given(st.lists(book_rows, min_size=1, max_size=4))
 def test_rows_survive_bit_for_bit(rows: list[BookRow]) -> None:
-    """Every double, empty sides and nulls; times are cut to the microsecond, never rounded up."""
+    """Every double, empty sides and nulls; times are truncated to the microsecond, never rounded up."""
     table = through_parquet(snapshot_batch(rows))
     assert table.schema.equals(SNAPSHOTS)
     for name in ("bid_price", "bid_size", "ask_price", "ask_size"):
@@ -185,8 +185,8 @@ def test_rows_survive_bit_for_bit(rows: list[BookRow]) -> None:
     assert receive_us.to_pylist() == [row.received_ns // 1_000 for row in rows]
 
 
-def test_gaps_open_and_closed() -> None:
-    """An open gap has nulls, a closed one the ids missed strictly between two known states."""
+def test_open_and_closed_gaps_are_stored() -> None:
+    """An open gap has nulls; a closed one has the ids missed strictly between two known states."""
     gaps = [
         GapInterval("BTCUSDT", 3, 1_999, 10, ID_GAP, 5_001, 15),
         GapInterval("币安USDT", 1, 2_000, 20, KILLED),
@@ -202,15 +202,15 @@ def test_gaps_open_and_closed() -> None:
     ]
 
 
-def test_no_gap_is_a_table_too() -> None:
-    """An empty file with the same columns says that there was none."""
+def test_a_segment_without_gaps_has_a_table_of_gaps() -> None:
+    """An empty file with the same columns says that there were none."""
     table = through_parquet(TABLES["gaps"].batch([]))
     assert table.num_rows == 0
     assert table.schema.equals(GAPS)
 
 
-def test_each_table_takes_what_belongs_to_it() -> None:
-    """Of everything that was said, in its order."""
+def test_each_table_takes_only_its_own_outputs() -> None:
+    """It takes them from all outputs, in order."""
     gap = GapInterval("BTCUSDT", 3, 1_999, 10, ID_GAP, 5_001, 15)
     check, note = Check("BTCUSDT", 1, 1, "rest", 5), Note(None, 1, "clock_step", "1.0")
     for name, own in {"gaps": gap, "checks": check, "notes": note}.items():
@@ -220,8 +220,8 @@ def test_each_table_takes_what_belongs_to_it() -> None:
         assert table.batch([]).schema.equals(table.schema)
 
 
-def test_a_row_that_is_not_whole_is_refused() -> None:
-    """One value too few or too many, of the wrong type, or nothing where something must stand."""
+def test_an_invalid_row_is_refused() -> None:
+    """It has one value too few or too many, one of the wrong type, or a null in a required column."""
     rows: list[tuple[object, ...]] = [
         ("BTCUSDT", 1, "status"),
         ("BTCUSDT", 1, "status", "HALT", "more"),
@@ -235,7 +235,7 @@ def test_a_row_that_is_not_whole_is_refused() -> None:
 
 
 def test_checks_as_they_are_stored() -> None:
-    """What passed says how many, what failed says where, at most a thousand levels of it."""
+    """A passed check says how many levels, a failed one which, up to a thousand of them."""
     differences = tuple(Difference("bid", float(n), 0.0, 1.0) for n in range(1, 1_002))
     batch = TABLES["checks"].batch(
         [
@@ -259,7 +259,7 @@ def test_checks_as_they_are_stored() -> None:
 
 
 def test_notes_as_they_are_stored() -> None:
-    """A note about everything has no symbol."""
+    """A note about all symbols has none."""
     batch = TABLES["notes"].batch(
         [Note("BTCUSDT", 1_000, "status", "HALT"), Note(None, 2_000, "clock_step", "-5.0")]
     )

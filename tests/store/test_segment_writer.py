@@ -30,7 +30,7 @@ from store.small_recording import gap_as_stored, row_as_stored
 BTC, ETH = "BTCUSDT", "ETHBTC"
 SEGMENT = Segment(0, "a")
 END = SegmentEnd(9, "stopped")
-ROW_BYTES = 32  # one level a side, a price and a size each
+ROW_BYTES = 32  # one level a side, each with a price and a size
 
 
 def row(update_id: int, symbol: str = BTC, levels: int = 1) -> BookRow:
@@ -47,7 +47,7 @@ def layout(tmp_path: Path) -> Layout:
 
 @pytest.fixture
 def writer(layout: Layout) -> SegmentWriter:
-    """A segment in progress, whose worker does everything at once."""
+    """A segment in progress, whose worker runs each task at once."""
     found = SegmentWriter(layout, SEGMENT, SameThread())
     found.mark_recoverable()
     return found
@@ -64,8 +64,8 @@ def seal(writer: SegmentWriter) -> None:
     writer.seal().result()
 
 
-def test_what_is_sealed_is_what_was_added(layout: Layout, writer: SegmentWriter) -> None:
-    """Records, rows and gaps stand under their final names, and nothing is left behind."""
+def test_a_sealed_segment_contains_what_was_added(layout: Layout, writer: SegmentWriter) -> None:
+    """Records, rows and gaps are under their final names, and nothing is left behind."""
     record = StreamMessage(1, 0, b"{}")
     gap = GapInterval(BTC, 1, 1_000, 5, "id_gap", 2_000, 9)
     rows = [row(n, symbol, n) for n in range(3) for symbol in (BTC, "币安USDT")]
@@ -87,8 +87,8 @@ def test_what_is_sealed_is_what_was_added(layout: Layout, writer: SegmentWriter)
     assert list(layout.unsealed.iterdir()) == []
 
 
-def test_what_it_takes_on_the_disk_is_counted(layout: Layout, writer: SegmentWriter) -> None:
-    """The tape to the byte; of the rows all but the end of their file, where Parquet keeps its index."""
+def test_the_space_that_a_segment_takes_is_counted(layout: Layout, writer: SegmentWriter) -> None:
+    """The tape counts exactly; the rows without the end of their file, where Parquet keeps its index."""
     assert writer.written_bytes == 0
     writer.write(StreamMessage(1, 0, b"{}"))
     writer.flush()
@@ -102,7 +102,7 @@ def test_what_it_takes_on_the_disk_is_counted(layout: Layout, writer: SegmentWri
 
 
 def test_a_segment_without_gaps_says_so(layout: Layout, writer: SegmentWriter) -> None:
-    """Its files of gaps, checks and notes exist and are empty; a symbol without rows has none."""
+    """Its files of gaps, checks and notes exist and are empty; a symbol without rows has no file."""
     seal(writer)
     for name, schema in {"gaps": GAPS, "checks": CHECKS, "notes": NOTES}.items():
         path = layout.table(SEGMENT, name)
@@ -112,10 +112,10 @@ def test_a_segment_without_gaps_says_so(layout: Layout, writer: SegmentWriter) -
 
 
 @pytest.mark.parametrize(("levels", "codec"), [(2_047, "ZSTD"), (2_048, "BROTLI")])
-def test_files_are_written_as_measured(
+def test_files_are_written_with_the_measured_settings(
     layout: Layout, writer: SegmentWriter, levels: int, codec: str
 ) -> None:
-    """Deep rows in Brotli, others in zstd; no dictionaries, statistics where they help only."""
+    """Deep rows use Brotli, others zstd; there are no dictionaries, and statistics only where they help."""
     writer.add_row(row(1, levels=levels))
     seal(writer)
     file = pq.ParquetFile(layout.rows(SEGMENT, BTC))
@@ -128,8 +128,10 @@ def test_files_are_written_as_measured(
         assert column.is_stats_set is not is_list
 
 
-def test_the_last_row_says_how_a_file_is_packed(layout: Layout, writer: SegmentWriter) -> None:
-    """A book may begin shallow: what its first row group ends with is what will follow."""
+def test_the_last_row_decides_how_a_file_is_compressed(
+    layout: Layout, writer: SegmentWriter
+) -> None:
+    """A book may start shallow: the last row of its first row group resembles the following ones."""
     writer.add_row(row(1))
     writer.add_row(row(2, levels=2_048))
     seal(writer)
@@ -145,13 +147,13 @@ def test_the_last_row_says_how_a_file_is_packed(layout: Layout, writer: SegmentW
         ((writer_module, "STAGED_BYTES", 4 * ROW_BYTES), [4, 3]),
     ],
 )
-def test_a_group_ends_in_time(
+def test_a_row_group_ends_in_time(
     layout: Layout,
     monkeypatch: pytest.MonkeyPatch,
     limit: tuple[ModuleType, str, int],
     closed: list[int],
 ) -> None:
-    """At its limit of rows or bytes, or when all staged rows together take too much memory."""
+    """It ends at its limit of rows or bytes, or when all staged rows together take too much memory."""
     monkeypatch.setattr(*limit)
     writer = SegmentWriter(layout, SEGMENT, SameThread())
     writer.mark_recoverable()
@@ -161,10 +163,10 @@ def test_a_group_ends_in_time(
     assert groups(layout) == closed
 
 
-def test_the_largest_group_ends_first(
+def test_the_largest_row_group_ends_first(
     layout: Layout, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When memory runs short the symbol that frees most of it is written, and counts no more."""
+    """When memory runs short, the symbol that frees the most is written, and no longer counts."""
     monkeypatch.setattr(writer_module, "STAGED_BYTES", 10 * ROW_BYTES)
     for one in (row(1), row(1, ETH, 8), row(2), row(2, ETH), row(3), row(3, ETH)):
         writer.add_row(one)
@@ -176,7 +178,7 @@ def test_the_largest_group_ends_first(
 def test_no_row_is_ahead_of_the_tape(
     layout: Layout, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When a group is written, the tape on disk holds the records its rows follow from."""
+    """When a row group is written, the tape on disk holds the records its rows follow from."""
     monkeypatch.setattr(parquet_file, "GROUP_ROWS", 2)
     written = SegmentWriter._write_groups
     checked = []
@@ -197,10 +199,10 @@ def test_no_row_is_ahead_of_the_tape(
     assert checked == [2, 2, 1]
 
 
-def test_what_the_worker_met_is_raised_by_the_next_flush(
+def test_an_error_of_the_worker_is_raised_by_the_next_flush(
     layout: Layout, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row group that cannot be written is no secret for longer than that."""
+    """So a row group that cannot be written is reported soon."""
     monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
     layout.writing_rows(SEGMENT, BTC).mkdir(parents=True)
     writer.add_row(row(1))
@@ -211,7 +213,7 @@ def test_what_the_worker_met_is_raised_by_the_next_flush(
 def test_a_row_group_that_the_disk_refused_is_written_once(
     layout: Layout, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was encoded before: the next flush writes the same bytes, and those behind them."""
+    """It is already encoded: the next flush writes the same bytes, and then those that follow."""
     monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
     for update_id in (1, 2):
         writer.add_row(row(update_id))
@@ -230,8 +232,8 @@ def test_a_row_group_that_the_disk_refused_is_written_once(
     assert groups(layout) == [1, 1]
 
 
-def test_what_the_worker_met_is_raised_by_seal(layout: Layout, writer: SegmentWriter) -> None:
-    """A segment with a failed row group is not sealed: nothing of it becomes visible."""
+def test_an_error_of_the_worker_is_raised_by_seal(layout: Layout, writer: SegmentWriter) -> None:
+    """A segment with a failed row group is not sealed: none of it becomes visible."""
     layout.writing_rows(SEGMENT, BTC).mkdir(parents=True)
     writer.add_row(row(1, ETH))
     writer.add_row(row(1))
@@ -242,8 +244,10 @@ def test_what_the_worker_met_is_raised_by_seal(layout: Layout, writer: SegmentWr
     assert list(read_tape(layout.writing_tape(SEGMENT), torn=True)) == [END]
 
 
-def test_busy_while_the_worker_is_behind(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With too much handed over there is something to wait for, until it is written."""
+def test_a_segment_is_busy_while_its_worker_is_behind(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When too much has been handed over, there is a task to wait for until it is written."""
     monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
     monkeypatch.setattr(writer_module, "BACKLOG_BYTES", 2 * ROW_BYTES)
     free = Event()
@@ -263,7 +267,7 @@ def test_busy_while_the_worker_is_behind(layout: Layout, monkeypatch: pytest.Mon
         assert not first.done()
         free.set()
         worker.submit(int).result()
-        assert writer.backlog is None, "all is written, though nothing was flushed"
+        assert writer.backlog is None, "everything is written without a flush"
         writer.write(END)
         writer.seal().result()
     assert groups(layout) == [1, 1, 1, 1]
@@ -272,7 +276,7 @@ def test_busy_while_the_worker_is_behind(layout: Layout, monkeypatch: pytest.Mon
 def test_files_are_durable_before_their_names(
     layout: Layout, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every file is synced before it is renamed, its folder after, and the tape comes last."""
+    """Every file is synced before its rename, its folder after it, and the tape comes last."""
     really_sync, really_rename = os.fsync, Path.rename
     synced: list[int] = []
     names: list[str] = []
@@ -297,15 +301,15 @@ def test_files_are_durable_before_their_names(
     ]
 
 
-def test_giving_up_leaves_everything(layout: Layout, writer: SegmentWriter) -> None:
-    """A recorder that seals nothing more: the tape is where the next start looks for it."""
+def test_giving_up_leaves_every_file(layout: Layout, writer: SegmentWriter) -> None:
+    """The recorder seals nothing more: the tape is where the next start looks for it."""
     writer.write(END)
     writer.flush()
     assert list(read_tape(layout.writing_tape(SEGMENT), torn=True)) == [END]
 
 
-def test_a_worker_is_any_executor(layout: Layout) -> None:
-    """The order of row groups is the executor's: one thread keeps it."""
+def test_any_executor_can_be_the_worker(layout: Layout) -> None:
+    """The executor decides the order of row groups: one thread keeps it."""
     worker: Executor = ThreadPoolExecutor(1)
     with worker:
         writer = SegmentWriter(layout, SEGMENT, worker)

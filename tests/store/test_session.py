@@ -1,4 +1,4 @@
-"""A recording writes what the pure function says, each segment readable alone, the tape first."""
+"""A recording writes the outputs of the pure function; each segment is readable alone; the tape comes first."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ from support.oracle import SECOND, connected, rest, snapshot, start
 from support.rotation import finish
 
 
-def test_it_stores_what_the_function_says(tmp_path: Path) -> None:
-    """Rows, gaps and tape of a recording with a rotation: as if there had been no disk at all."""
+def test_a_recording_stores_the_outputs_of_the_pure_function(tmp_path: Path) -> None:
+    """Rows, gaps and tape of a recording with a rotation are as if there had been no disk."""
     record(tmp_path)
     assert stored(tmp_path) == expected(RECORDS)
     assert records_on_tape(tmp_path) == list(RECORDS)
 
 
 def test_every_output_is_handed_on(tmp_path: Path) -> None:
-    """Its caller gets everything, requests for snapshots above all."""
+    """The caller gets all of them, above all requests for snapshots."""
     books, recording = (
         Reconstruction(),
         RecordingSession(Layout(tmp_path), Segment(0, "a"), SameThread(), OPENING),
@@ -65,8 +65,8 @@ def test_every_output_is_handed_on(tmp_path: Path) -> None:
     assert {BookRow, GapInterval, FetchSnapshot} <= set(heard)
 
 
-def test_each_segment_stands_alone(tmp_path: Path) -> None:
-    """The function over the second tape alone gives exactly the second files' rows and gaps."""
+def test_each_segment_can_be_read_alone(tmp_path: Path) -> None:
+    """From the second tape alone the function gives exactly the rows and gaps of the second segment."""
     record(tmp_path)
     first, second = tapes(tmp_path)
     found = Stored()
@@ -81,16 +81,16 @@ def test_each_segment_stands_alone(tmp_path: Path) -> None:
 
 
 def test_how_a_tape_begins_and_ends(tmp_path: Path) -> None:
-    """It says who records what, then all that is known; at last why it ends, and how things stand."""
+    """It begins with who records what and all that is known; it ends with the reason and the final state."""
     record(tmp_path)
     first, second = ([*read_tape(path)] for path in tapes(tmp_path))
-    opening = replace(OPENING, continues=())  # an archive in which nothing was before
+    opening = replace(OPENING, continues=())  # an archive that was empty before
     assert [first[0], first[-1]] == [opening, SegmentEnd(30 * SECOND, ROTATED)]
     start, *head = takewhile(lambda f: isinstance(f, SegmentStart | Checkpoint | Connected), second)
     assert isinstance(start, SegmentStart)
     assert (start.received_ns, start.symbols) == (30 * SECOND, OPENING.symbols)
     assert [type(tape_record) for tape_record in head[:-3]] == [Checkpoint] * 3
-    # Two connections were open; the last record is the recording's own.
+    # Two connections were open; the recording itself writes the last record.
     assert head[-3:-1] == [Connected(30 * SECOND, n, s) for n, s in ((1, (BTC, ETH)), (5, (BTC,)))]
     assert head[-1] == connected(31, 3, (YUAN,))
     assert second[-4] == SegmentEnd(43 * SECOND, STOPPED)
@@ -103,14 +103,14 @@ def test_how_a_tape_begins_and_ends(tmp_path: Path) -> None:
 
 
 def test_an_end_is_never_before_its_beginning(tmp_path: Path) -> None:
-    """A segment in which nothing arrived ends when it began, not with the record before it."""
+    """A segment in which nothing arrived ends when it began, not at the time of the previous record."""
     record(tmp_path, [connected(1), Rotate(30)])
     second = list(read_tape(tapes(tmp_path)[1]))
     assert SegmentEnd(30 * SECOND, STOPPED) in second
 
 
 def test_a_gap_is_stored_once(tmp_path: Path) -> None:
-    """Across a rotation: when it closes. Still open when the recorder ends: then, with nulls."""
+    """It is stored when it closes, even after a rotation; if the recorder ends first, then, with nulls."""
     record(tmp_path)
     second = 10**6
     assert stored(tmp_path).gaps == [
@@ -121,8 +121,8 @@ def test_a_gap_is_stored_once(tmp_path: Path) -> None:
     ]
 
 
-def test_what_was_confirmed_is_reported_in_its_own_segment(tmp_path: Path) -> None:
-    """A witness's minute ends with the segment, and the next segment begins with none."""
+def test_passed_checks_are_reported_in_their_own_segment(tmp_path: Path) -> None:
+    """The minute of a witness ends with the segment, and the next segment begins without checks."""
     record(tmp_path)
     files = sorted(tmp_path.glob("checks/*/*"))
     assert [[row[3] for row in table_rows(file)] for file in files] == [
@@ -133,8 +133,8 @@ def test_what_was_confirmed_is_reported_in_its_own_segment(tmp_path: Path) -> No
     assert notes == [("clock_step", "-5.000000"), ("status", "HALT")]
 
 
-def test_what_is_known_from_before_goes_on(tmp_path: Path) -> None:
-    """A recording begins with the past it is given: epochs continue, and its gaps close."""
+def test_a_recording_continues_from_an_earlier_one(tmp_path: Path) -> None:
+    """It begins with the past it is given: epochs continue, and open gaps close."""
     gap = GapInterval(BTC, 7, 100, 40, "stopped")
     past = Checkpoint(0, BTC, "cold", 7, 40, 3, None, 100, 0, gap, None, None, [], [], [])
     layout, segment = Layout(tmp_path), Segment(0, "a")
@@ -145,14 +145,14 @@ def test_what_is_known_from_before_goes_on(tmp_path: Path) -> None:
     assert stored(tmp_path).gaps == [(BTC, 7, 0, 2 * 10**6, 40, 50, 9, "stopped")]
     assert [row[3] for row in stored(tmp_path).rows[BTC]] == [8]
     *_, last = read_tape(layout.tape(segment))
-    assert last == SegmentEnd(2 * SECOND, ROTATED), "the next segment knows how things stood"
+    assert last == SegmentEnd(2 * SECOND, ROTATED), "the next segment knows the state of the books"
 
 
 @pytest.mark.parametrize("scenes", [SCENES, [s for s in SCENES if not isinstance(s, Rotate)]])
-def test_the_tape_is_first(
+def test_the_tape_is_written_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenes: list[TapeRecord]
 ) -> None:
-    """Whenever rows are written, the record that made the last one is on the disk already."""
+    """Whenever rows are written, the record behind the last of them is already on the disk."""
     monkeypatch.setattr(parquet_file, "GROUP_ROWS", 2)
     really_write = SegmentWriter._write_groups
     checked = 0
@@ -170,10 +170,10 @@ def test_the_tape_is_first(
     assert checked == sum(map(len, expected(RECORDS).rows.values()))
 
 
-def test_a_new_tape_knows_no_more_than_the_old_one(
+def test_a_new_tape_contains_no_more_than_the_old_one_has_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the next tape gets its name, all that its checkpoints contain is on the disk."""
+    """When the next tape gets its name, every record behind its checkpoints is on the disk."""
     disk = Disk(monkeypatch)
     at_rename: list[int] = []
 

@@ -1,4 +1,4 @@
-"""One line of the tape: every record comes back from it, and anything else is damage."""
+"""One line of the tape: every record can be read back from it, and anything else is damage."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ records = st.one_of(
 
 
 def deep_down(records: int, act: Callable[[], T]) -> T:
-    """Do it `depth` calls further down the stack."""
+    """Call it `depth` calls deeper in the stack."""
     return deep_down(records - 1, act) if records else act()
 
 
 @given(records)
-def test_every_frame_comes_back(record: TapeRecord) -> None:
-    """Any record of any kind is one line of JSON, and the same record again."""
+def test_every_record_can_be_read_back(record: TapeRecord) -> None:
+    """A record of any kind is one line of JSON, which gives the same record again."""
     line = encode_record(record)
     assert line.index(b"\n") == len(line) - 1
     assert decode_record(line) == record
@@ -108,7 +108,7 @@ def test_every_frame_comes_back(record: TapeRecord) -> None:
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: repr(payload[:20]))
 def test_payloads_are_kept_byte_for_byte(payload: bytes) -> None:
-    """Whatever the exchange sends, line ends and broken UTF-8 included, and any JSON reader agrees."""
+    """Even line ends and broken UTF-8 from the exchange; any JSON reader gets the same."""
     for record in StreamMessage(1, 2, payload), DepthAnswer(1, "币安USDT", 5, payload):
         line = encode_record(record)
         assert decode_record(line) == record
@@ -117,13 +117,13 @@ def test_payloads_are_kept_byte_for_byte(payload: bytes) -> None:
 
 
 def test_json_is_readable_on_the_tape() -> None:
-    """An ordinary message stands as it is: `zstdcat … | jq` shows it."""
+    """An ordinary message is stored unescaped: `zstdcat … | jq` shows it."""
     line = encode_record(StreamMessage(7, 1, PAYLOADS[2]))
     assert line == b'{"k":"ws","received_ns":7,"connection":1,"m":%b}\n' % PAYLOADS[2]
 
 
-def test_notes_have_their_names_on_the_tape() -> None:
-    """What other readers of a tape look for."""
+def test_names_of_notes_on_the_tape_never_change() -> None:
+    """Other readers of a tape rely on them."""
     kinds: dict[bytes, TapeRecord] = {
         b'{"k":"asked","received_ns":7,"symbol":"BTCUSDT","limit":5}\n': SnapshotRequested(
             7, "BTCUSDT", 5
@@ -138,7 +138,7 @@ def test_notes_have_their_names_on_the_tape() -> None:
 
 
 def test_reading_needs_no_more_stack_than_writing() -> None:
-    """A deeply nested payload that could be written can be read, wherever the reader stands."""
+    """A deeply nested payload that could be written can be read, however deep the reader's stack is."""
     line = encode_record(StreamMessage(1, 2, NESTED))
     assert deep_down(300, lambda: decode_record(line)) == StreamMessage(1, 2, NESTED)
 
@@ -150,7 +150,7 @@ def test_reading_needs_no_more_stack_than_writing() -> None:
     )
 )
 def test_anything_else_is_damage(line: bytes) -> None:
-    """Reading any bytes gives a record or DamagedTape, and no other error."""
+    """Reading arbitrary bytes gives a record or DamagedTape, and no other error."""
     try:
         record = decode_record(line)
     except DamagedTape:
@@ -171,7 +171,7 @@ def test_anything_else_is_damage(line: bytes) -> None:
         b'{"k":"rest","received_ns":1,"base64":"?"}',
     ],
 )
-def test_a_line_that_is_none_is_damage(line: bytes) -> None:
-    """Unknown kinds, missing fields, payloads that are not there: none is read as a record."""
+def test_a_line_that_is_no_record_is_damage(line: bytes) -> None:
+    """Unknown kinds, missing fields, missing payloads: none is read as a record."""
     with pytest.raises(DamagedTape, match="line"):
         decode_record(line)

@@ -1,4 +1,4 @@
-"""A tape read back: cut or flipped anywhere, it never reads as another one."""
+"""A tape read back: cut, or with a flipped bit, it never reads as another tape."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ else:
 
 
 @pytest.mark.parametrize("frame_bytes", [1 << 20, 100])
-def test_a_cut_tape_is_read_up_to_a_whole_line(
+def test_a_cut_tape_is_read_up_to_its_last_whole_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frame_bytes: int
 ) -> None:
-    """Cut at any byte: a torn reading gives a prefix, never a wrong record; a strict one refuses."""
+    """Cut at any byte, a torn reading gives a prefix, never a wrong record; a strict one refuses."""
     monkeypatch.setattr(tape_writer, "FRAME_BYTES", frame_bytes)
     whole = write(tmp_path / "tape")
     cut = tmp_path / "cut"
@@ -45,7 +45,7 @@ def test_a_cut_tape_is_read_up_to_a_whole_line(
 def test_a_flipped_bit_never_reads_as_another_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sealed tape with any single bit flipped raises, or reads the same (bits that mean nothing)."""
+    """With any single bit flipped, a sealed tape raises or reads the same (some bits have no meaning)."""
     monkeypatch.setattr(tape_writer, "FRAME_BYTES", 300)
     whole = bytearray(write(tmp_path / "tape"))
     flipped = tmp_path / "flipped"
@@ -61,8 +61,8 @@ def test_a_flipped_bit_never_reads_as_another_record(
     assert found > 0.99 * 8 * len(whole)
 
 
-def test_a_tape_begins_with_its_start(tmp_path: Path) -> None:
-    """Or it is none, whether it holds something else or nothing."""
+def test_a_tape_begins_with_its_start_record(tmp_path: Path) -> None:
+    """Otherwise it is not a tape, whether it is empty or holds something else."""
     opening, other = start("BTCUSDT"), Disconnected(0, 1, 0, "stopped")
     assert first_line(iter([opening, other]), tmp_path) == opening
     without: tuple[list[TapeRecord], ...] = ([other, opening], [])
@@ -74,7 +74,7 @@ def test_a_tape_begins_with_its_start(tmp_path: Path) -> None:
 def test_checkpoints_of_a_tape_are_read_without_its_messages(
     tmp_path: Path,
 ) -> None:
-    """Checkpoints and the end; nothing else is decoded."""
+    """Only checkpoints and the end record are decoded."""
     first, second = (
         Checkpoint(n, "BTCUSDT", "cold", n, 0, 0, None, 0, 0, None, None, None, [], [], [])
         for n in (1, 2)
@@ -97,7 +97,7 @@ def test_checkpoints_of_a_tape_are_read_without_its_messages(
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
-    """A strict reading says in which line of which file; a torn one ends before it."""
+    """A strict reading names the line and the file; a torn one ends before it."""
     text = encode_record(LINES[0]) + b'{"k":"new"}\n' + encode_record(LINES[-1])
     (tmp_path / "tape").write_bytes(zstd.compress(text))
     with pytest.raises(DamagedTape, match="tape, line 2: not a line"):
@@ -105,8 +105,8 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     assert list(read_tape(tmp_path / "tape", torn=True)) == LINES[:1]
 
 
-def test_half_a_last_line_is_damage(tmp_path: Path) -> None:
-    """A whole zstd frame whose text is cut is no complete tape: only a torn reading accepts it."""
+def test_a_partial_last_line_is_damage(tmp_path: Path) -> None:
+    """A whole zstd frame whose text is cut is not a complete tape: only a torn reading accepts it."""
     text = b"".join(map(encode_record, LINES))
     (tmp_path / "tape").write_bytes(zstd.compress(text + encode_record(LINES[1])[:-1]))
     with pytest.raises(DamagedTape, match="is truncated"):

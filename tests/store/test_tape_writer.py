@@ -1,4 +1,4 @@
-"""The tape as it is written: readable at any moment, nothing twice, and never overwritten."""
+"""The tape as it is written: readable at any moment, without duplicates, and never overwritten."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ else:
     from backports import zstd
 
 
-def test_what_was_flushed_is_readable_at_once(tmp_path: Path) -> None:
-    """While the tape is still being written, all that `flush` returned from can be read."""
+def test_flushed_records_are_readable_at_once(tmp_path: Path) -> None:
+    """While the tape is being written, every record of a `flush` that has returned can be read."""
     writer = TapeWriter(tmp_path / "tape")
     for number, record in enumerate(LINES, 1):
         writer.write(record)
@@ -49,8 +49,8 @@ def test_frames_end_after_enough_text(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [len(text) >= 300 for text in texts] == [True, True, True, False]
 
 
-def test_much_text_wants_a_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond BUFFER_BYTES it should not wait in memory for the next tick."""
+def test_a_full_buffer_asks_for_a_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text beyond BUFFER_BYTES should not wait in memory for the next tick."""
     monkeypatch.setattr(tape_writer, "BUFFER_BYTES", 3 * len(encode_record(LINES[1])))
     writer = TapeWriter(tmp_path / "tape")
     wanted = []
@@ -63,7 +63,7 @@ def test_much_text_wants_a_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_failed_flush_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When there is space again, what could not be written follows: once, and in order."""
+    """When there is space again, the rest is written once, in order."""
     full = True
 
     def filling(descriptor: int, data: memoryview, at: int) -> int:
@@ -90,7 +90,7 @@ def test_a_failed_flush_can_be_repeated(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_short_writes_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An operating system may write less than it was given; the rest follows."""
+    """If the operating system writes less than it was given, the rest follows."""
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", lambda file, data, at: pwrite(file, data[:7], at))
@@ -111,10 +111,10 @@ def test_short_writes_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (EIO, "Input/output error"),
     ],
 )
-def test_a_refused_write_is_one_sentence(
+def test_a_refused_write_is_reported_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
-    """What the user reads: which file, why, and that nothing sealed was harmed."""
+    """The user reads which file, why, and that no sealed file was harmed."""
 
     def refusing(*_: object) -> int:
         raise OSError(number, os.strerror(number))
@@ -138,8 +138,8 @@ def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "tape").read_bytes() == b"older"
 
 
-def test_a_name_is_taken_with_everything_before_it(tmp_path: Path) -> None:
-    """After `move` all that was written stands under the new name, and what follows goes there."""
+def test_a_new_name_keeps_everything_written_before(tmp_path: Path) -> None:
+    """After `move`, everything written is under the new name, and later records go there."""
     writer = TapeWriter(tmp_path / "starting")
     writer.write(LINES[0])
     writer.move(tmp_path / "tape")
@@ -151,8 +151,8 @@ def test_a_name_is_taken_with_everything_before_it(tmp_path: Path) -> None:
     assert list(read_tape(tmp_path / "tape")) == LINES
 
 
-def test_a_moved_tape_overwrites_nothing_it_cannot_reach(tmp_path: Path) -> None:
-    """A move that the operating system refuses is said, and the tape stays where it was."""
+def test_a_failed_move_leaves_the_tape_where_it_was(tmp_path: Path) -> None:
+    """A move that the operating system refuses is reported."""
     writer = TapeWriter(tmp_path / "starting")
     writer.write(LINES[0])
     with pytest.raises(WriteFailed, match="No such file"):

@@ -24,8 +24,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_it_is_removed_with_all_that_is_in_it(place: Path) -> None:
-    """Also after an error."""
+def test_it_is_removed_with_everything_in_it(place: Path) -> None:
+    """Even after an error."""
 
     def fail() -> None:
         with temporary_folder() as folder:
@@ -48,8 +48,8 @@ def stay(place: str, ours: Connection) -> None:
         ours.recv()
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next(place: Path) -> None:
-    """And no sooner: while its process lives, the folder stays."""
+def test_the_folder_of_a_killed_process_is_removed_by_the_next(place: Path) -> None:
+    """But not while its process lives."""
     theirs, ours = SPAWN.Pipe()
     process = SPAWN.Process(target=stay, args=(str(place), ours))
     process.start()
@@ -80,8 +80,8 @@ def test_nothing_else_is_removed(place: Path) -> None:
     assert (place / "elsewhere" / "thesis").exists()
 
 
-def test_a_place_that_is_not_there_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a disk that cannot be written."""
+def test_a_missing_location_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is reported like a disk that cannot be written."""
     monkeypatch.setattr(tempfile, "tempdir", str(place / "gone"))
     with pytest.raises(WriteFailed, match="booktape-segment-"), temporary_folder():
         pass

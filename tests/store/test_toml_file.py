@@ -11,8 +11,8 @@ from booktape.errors import UsageError
 from booktape.store.toml_file import TOML_BYTES_MAX, read_toml
 
 
-def test_a_file_is_its_tables(tmp_path: Path) -> None:
-    """As Python's own library reads them."""
+def test_a_file_is_read_as_its_tables(tmp_path: Path) -> None:
+    """They are the same as with Python's own library."""
     path = tmp_path / "a.toml"
     path.write_text("[record]\nevery = 7\n")
     assert read_toml(path) == {"record": {"every": 7}}
@@ -23,16 +23,18 @@ def test_a_file_is_its_tables(tmp_path: Path) -> None:
     [b"[record", b"\xff\xfe", b"a = " + b"9" * 5_000, b"a = " + b"[" * 10_000],
     ids=["cut", "no text", "a long number", "nested"],
 )
-def test_what_is_not_toml_is_a_sentence(tmp_path: Path, content: bytes) -> None:
-    """Which names the file."""
+def test_a_file_that_is_not_toml_is_reported_in_one_sentence(
+    tmp_path: Path, content: bytes
+) -> None:
+    """It names the file."""
     path = tmp_path / "a.toml"
     path.write_bytes(content)
     with pytest.raises(UsageError, match=r"a\.toml is not TOML"):
         read_toml(path)
 
 
-def test_what_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
-    """No file, a folder, a FIFO, a file without end."""
+def test_an_unreadable_file_is_reported_in_one_sentence(tmp_path: Path) -> None:
+    """No file, a folder, a FIFO, an endless file."""
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "fifo")
     for name in ("gone", "folder", "fifo"):

@@ -47,7 +47,7 @@ def text_of(records: tuple[TapeRecord, ...]) -> bytes:
 
 
 def recovered(root: Path, tape: bytes) -> list[str]:
-    """Start a recorder on what was left; the errors and warnings that it logs."""
+    """Start a recorder on the files that were left; returns the errors and warnings that it logs."""
     path = Layout(root).writing_tape(Segment(0, "left"))
     path.parent.mkdir(parents=True)
     path.write_bytes(tape)
@@ -61,16 +61,16 @@ def recovered(root: Path, tape: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("line", DAMAGED_LINES.values(), ids=DAMAGED_LINES)
-def test_a_whole_line_that_cannot_be_decoded(tmp_path: Path, line: bytes) -> None:
-    """The copy that is kept is the tape, byte for byte, and the log says where it is and why."""
+def test_a_tape_with_an_undecodable_line_is_kept(tmp_path: Path, line: bytes) -> None:
+    """The copy is the tape byte for byte, and the log says where it is and why."""
     tape = zstd.compress(text_of(RECORDS) + line + text_of(BEHIND))
     assert recovered(tmp_path, tape) == ["recovered up to its damage, a copy is kept"]
     (kept,) = (path for path in (tmp_path / "set-aside").rglob("*") if path.is_file())
     assert kept.read_bytes() == tape
 
 
-def test_bytes_that_cannot_be_decompressed(tmp_path: Path) -> None:
-    """A frame behind them may be whole."""
+def test_a_tape_with_bytes_that_cannot_be_decompressed_is_kept(tmp_path: Path) -> None:
+    """A frame after them may be whole."""
     tape = zstd.compress(text_of(RECORDS)) + b"\0" * 64 + zstd.compress(text_of(BEHIND))
     assert recovered(tmp_path, tape) == ["recovered up to its damage, a copy is kept"]
     assert len(list((tmp_path / "set-aside").rglob("*.zst"))) == 1
@@ -79,8 +79,8 @@ def test_bytes_that_cannot_be_decompressed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "rest_of_tape", [b"", b'{"k":"tick","rec', zstd.compress(text_of(BEHIND))[:-9]]
 )
-def test_what_a_kill_leaves_is_not_kept(tmp_path: Path, rest_of_tape: bytes) -> None:
-    """Nothing stands behind its end."""
+def test_a_tape_cut_by_a_kill_is_not_kept(tmp_path: Path, rest_of_tape: bytes) -> None:
+    """Nothing follows its end."""
     is_frame = rest_of_tape.startswith(b"\x28\xb5\x2f\xfd")
     text = text_of(RECORDS) + (b"" if is_frame else rest_of_tape)
     tape = zstd.compress(text) + (rest_of_tape if is_frame else b"")

@@ -1,4 +1,4 @@
-"""A file that the disk refuses is written again, and what the disk lost is never sealed."""
+"""A file that the disk refuses is written again, and a file with lost data is never sealed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def written(path: Path) -> UnsealedFile:
 def fails_once(
     monkeypatch: pytest.MonkeyPatch, name: str, number: int, first: Callable[..., object]
 ) -> None:
-    """The next call of this name does `first` what it is given, and fails; later ones work."""
+    """The next call of this function first does `first`, then fails; later calls work."""
     really, calls = getattr(os, name), iter([True])
 
     def call(*args: object) -> object:
@@ -42,7 +42,9 @@ def fails_once(
     monkeypatch.setattr(os, name, call)
 
 
-def test_it_holds_what_was_appended_and_is_open_only_while_it_is_written(tmp_path: Path) -> None:
+def test_the_file_holds_what_was_appended_and_is_open_only_while_it_is_written(
+    tmp_path: Path,
+) -> None:
     """Its seal is its size and its SHA-256; no descriptor stays open."""
     before = len(list(Path("/dev/fd").iterdir()))
     file = written(tmp_path / "new" / "file")
@@ -50,13 +52,13 @@ def test_it_holds_what_was_appended_and_is_open_only_while_it_is_written(tmp_pat
     whole = b"".join(PARTS)
     assert file.seal() == FileSeal(len(whole), hashlib.sha256(whole).hexdigest())
     assert file.path.read_bytes() == whole
-    assert file.seal() == FileSeal.of_file(file.path), "it may be asked again"
+    assert file.seal() == FileSeal.of_file(file.path), "asking again is allowed"
 
 
-def test_a_close_that_fails_is_a_write_that_failed(
+def test_a_failed_close_counts_as_a_failed_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A network's disk says as late as that that there was no space, and has kept nothing."""
+    """A network disk may report only then that there was no space, having kept nothing."""
     file = written(tmp_path / "file")
     file.append(b"last")
 
@@ -74,7 +76,7 @@ def test_a_close_that_fails_is_a_write_that_failed(
 def test_after_a_failed_fsync_everything_is_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The system counts as written what it could not write: a second fsync alone proves nothing."""
+    """The system counts failed pages as written: a second fsync alone proves nothing."""
     file = written(tmp_path / "file")
     fails_once(monkeypatch, "fsync", errno.ENOSPC, lambda _: None)
     with pytest.raises(WriteFailed):
@@ -94,8 +96,8 @@ def test_after_a_failed_fsync_everything_is_written_again(
 
 
 @pytest.mark.parametrize("spoil", [b"First", b"firs"])
-def test_what_the_disk_lost_is_not_sealed(tmp_path: Path, spoil: bytes) -> None:
-    """It said yes to every write, and holds something else: no name, no manifest, a sentence."""
+def test_a_file_with_lost_data_is_not_sealed(tmp_path: Path, spoil: bytes) -> None:
+    """The disk accepted every write but holds something else: no final name, no manifest, one sentence."""
     file = written(tmp_path / "file")
     content = file.path.read_bytes()
     file.path.write_bytes(spoil + content[len(b"first") :])
@@ -111,7 +113,7 @@ def batch(count: int) -> pa.RecordBatch:
 def test_each_batch_is_a_row_group_and_none_is_written_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A write that fails leaves the row group in memory, and the file continues with it."""
+    """After a failed write the row group is still in memory, and the file continues with it."""
     file = ParquetFile(tmp_path / "file", batch(0).schema)
     file.append(batch(3))
     fails_once(monkeypatch, "pwrite", errno.ENOSPC, lambda *_: None)
@@ -125,7 +127,7 @@ def test_each_batch_is_a_row_group_and_none_is_written_twice(
 
 
 def test_a_file_with_too_few_rows_is_not_sealed(tmp_path: Path) -> None:
-    """Its footer has to say as many as were given to the segment."""
+    """Its footer must have as many rows as the segment was given."""
     file = table_file(tmp_path / "file", batch(3).schema)
     file.append(batch(3))
     with pytest.raises(WriteFailed, match="it should hold 4 rows, and holds 3") as raised:
