@@ -57,7 +57,7 @@ def names(out: Path) -> list[str]:
 def test_each_format_has_its_files(
     root: Path, options: str, files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of all symbols or of those named, of all the time or a part; each file is named."""
+    """For all or some symbols, for all or part of the time; the report names each file."""
     run(root, options, tmp_path)
     printed = capsys.readouterr().out
     assert names(tmp_path) == files
@@ -65,7 +65,7 @@ def test_each_format_has_its_files(
 
 
 def test_a_gap_is_reported(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """From when until when, and why."""
+    """With beginning, end and reason."""
     run(root, "--format incremental_book_L2 --symbol BTCUSDT", tmp_path)
     first, gap, second, *_ = capsys.readouterr().out.splitlines()
     assert gap == (
@@ -82,7 +82,7 @@ def test_a_gap_is_reported(root: Path, tmp_path: Path, capsys: pytest.CaptureFix
 def test_the_gap_in_which_the_recording_ends_is_reported(
     root: Path, options: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By each format alike, once, and only within the time that was asked for."""
+    """By every format, once, and only within the requested time."""
     run(root, f"--symbol BTCUSDT --format {options}", tmp_path / "all")
     last = "BTCUSDT: not known from 2026-06-09 00:00:59+00:00 until now (stopped)"
     lines = capsys.readouterr().out.splitlines()
@@ -111,24 +111,24 @@ def test_the_gap_in_which_the_recording_ends_is_reported(
         ("--format hftbacktest --to 2020-01-01", NotRecorded, "of BTCUSDT in that time"),
     ],
 )
-def test_a_mistake_is_one_sentence(
+def test_a_mistake_is_reported_in_one_sentence(
     root: Path, options: str, error: type[BooktapeError], sentence: str, tmp_path: Path
 ) -> None:
-    """And nothing is written."""
+    """Nothing is written."""
     with pytest.raises(error) as caught:
         run(root, options, tmp_path / "out")
     assert sentence in str(caught.value)
     assert not (tmp_path / "out").exists() or names(tmp_path / "out") == []
 
 
-def test_the_archive_itself_is_no_place_for_exports(root: Path) -> None:
-    """Whatever way it is written."""
+def test_nothing_is_exported_into_the_archive_itself(root: Path) -> None:
+    """However its path is written."""
     with pytest.raises(UsageError, match="is the archive itself"):
         run(root, "--format csv", root / "tape" / "..")
 
 
 def test_no_file_is_replaced(root: Path, tmp_path: Path) -> None:
-    """The second time it stops at the first file."""
+    """A second export stops at the first file."""
     run(root, "--format parquet --symbol BTCUSDT", tmp_path)
     before = (tmp_path / "BTCUSDT_long.parquet").read_bytes()
     with pytest.raises(UsageError, match=r"BTCUSDT_long\.parquet exists already"):
@@ -136,7 +136,7 @@ def test_no_file_is_replaced(root: Path, tmp_path: Path) -> None:
     assert (tmp_path / "BTCUSDT_long.parquet").read_bytes() == before
 
 
-def test_a_place_that_cannot_be_written_is_reported(root: Path, tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_written_is_reported(root: Path, tmp_path: Path) -> None:
     """It is the disk's failure, not the user's mistake."""
     with (
         mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "ro", "tmpfs") as disk,
@@ -164,7 +164,7 @@ def files(out: Path) -> dict[str, bytes]:
 def test_each_segment_has_a_folder(
     segments: Path, options: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In shards, one at a time, or all at once: the same bytes. Again, and nothing is touched."""
+    """In shards, one at a time or all at once: the same bytes. A second run touches nothing."""
     command = f"--per-segment --format {options}"
     run(segments, command, tmp_path / "one")
     made = files(tmp_path / "one")
@@ -182,7 +182,7 @@ def test_each_segment_has_a_folder(
 
 
 def test_segments_together_hold_every_row(segments: Path, tmp_path: Path) -> None:
-    """Each once, in order, as one file for all of them does."""
+    """Each row once, in order, like one file for all segments."""
     command = "--format parquet --symbol BTCUSDT"
     run(segments, command, tmp_path / "whole")
     run(segments, f"{command} --per-segment", tmp_path / "parts")
@@ -194,7 +194,7 @@ def test_segments_together_hold_every_row(segments: Path, tmp_path: Path) -> Non
 
 @pytest.mark.system
 def test_two_processes_write_the_same_bytes(segments: Path, tmp_path: Path) -> None:
-    """Of each segment, by whichever of them."""
+    """For each segment, whichever process writes it."""
     command = "--format parquet --symbol BTCUSDT --per-segment"
     run(segments, command, tmp_path / "one")
     run(segments, f"{command} --jobs 2", tmp_path / "two")
@@ -202,7 +202,7 @@ def test_two_processes_write_the_same_bytes(segments: Path, tmp_path: Path) -> N
 
 
 def test_a_segment_of_another_request_stays_as_it_is(segments: Path, tmp_path: Path) -> None:
-    """Two answers cannot have one name."""
+    """Two different results cannot have the same name."""
     run(segments, "--per-segment --format parquet --symbol BTCUSDT", tmp_path / "out")
     made = files(tmp_path / "out")
     for other in ("parquet", "csv --symbol BTCUSDT", "parquet --symbol BTCUSDT --depth 3"):
@@ -214,7 +214,7 @@ def test_a_segment_of_another_request_stays_as_it_is(segments: Path, tmp_path: P
 def test_a_damaged_segment_is_left_out_and_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing of it is there, and all of the others; exit code 1. Mended, the next run adds it."""
+    """All other segments are exported; exit code 1. When it is repaired, the next run adds it."""
     root, out = tmp_path / "data", tmp_path / "out"
     write(root, 30, segment_s=10)
     rows = sorted(root.glob("snapshots/symbol=BTCUSDT/*/*"))[1]
@@ -234,7 +234,7 @@ def test_a_damaged_segment_is_left_out_and_named(
 
 @pytest.mark.parametrize("option", ["--jobs 2", "--shard 1/2", "--dask tcp://127.0.0.1:8786"])
 def test_workers_need_segments(segments: Path, option: str, tmp_path: Path) -> None:
-    """A file that goes across segments is made by one."""
+    """One process must write a file that spans segments."""
     with pytest.raises(UsageError, match="Add --per-segment"):
         run(segments, f"--format csv {option}", tmp_path / "out")
     assert not (tmp_path / "out").exists()

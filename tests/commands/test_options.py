@@ -40,26 +40,26 @@ COMMANDS = [name for name in app if not name.startswith("-")]
         ("1970-01-01T01:00:00+01:00", datetime(1970, 1, 1, tzinfo=UTC)),
     ],
 )
-def test_a_moment(text: str, found: datetime) -> None:
-    """UTC unless it says otherwise."""
+def test_a_moment_is_read(text: str, found: datetime) -> None:
+    """It is in UTC unless it says otherwise."""
     assert moment("--from", text) == found
 
 
-def test_a_moment_that_is_none() -> None:
-    """Is refused by the option's name, and an example is shown."""
+def test_an_invalid_moment_is_refused() -> None:
+    """The error names the option and shows an example."""
     with pytest.raises(UsageError, match=r"--from soon is not a valid time\. Write 2026-11-22 or"):
         moment("--from", "soon")
 
 
 @pytest.mark.parametrize("words", [("", None), (None, ""), ("", "")])
-def test_an_empty_moment_is_none_either(words: tuple[str | None, str | None]) -> None:
-    """`--from "$START"` without that variable must not mean: from the beginning."""
+def test_an_empty_moment_is_refused_too(words: tuple[str | None, str | None]) -> None:
+    """`--from "$START"` without that variable must not mean "from the beginning"."""
     with pytest.raises(UsageError, match="is not a valid time"):
         range_us(*words)
 
 
 def test_a_reversed_range_is_refused() -> None:
-    """Both are named. A range of no length is not reversed."""
+    """The error names both ends. A range of no length is not reversed."""
     early, late = "2026-06-09T00:00:01", "2026-06-09T02:00:00+02:00"
     with pytest.raises(UsageError, match=r"--from .*:01 is later than --to .*\+02:00\. Exchange"):
         range_us(early, late)
@@ -90,8 +90,8 @@ def taken(*words: str) -> list[object]:
     return found
 
 
-def test_what_is_within_bounds_is_taken_as_it_is() -> None:
-    """The bounds themselves included."""
+def test_a_number_within_bounds_is_accepted_unchanged() -> None:
+    """So are the bounds themselves."""
     assert taken() == [10, 1, 5_000, 8_080, 1, 1.0, None, None]
     least = "--every 1 --jobs 1 --depth 1 --port 0 --seed -7 --speed 0.5 --bps 0.25 --out ."
     assert taken(*least.split()) == [1, 1, 1, 0, -7, 0.5, 0.25, "."]
@@ -118,7 +118,7 @@ NO_NUMBERS = ["1.5", "1.0", "1e3", "0x10", "1_0", "", " 1", "٣", "+1", "ten", "
 def test_anything_else_is_refused_typed_or_from_the_environment(
     option: str, refused: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not rounded, not guessed: the sentence names the option, or the variable, and the bounds."""
+    """It is not rounded or guessed: the sentence names the option, or the variable, and the bounds."""
     variable = f"TAKES_{option.removeprefix('--').upper()}"
     for text in refused:
         with pytest.raises(CycloptsError, match=f"{option}: ") as caught:
@@ -131,7 +131,7 @@ def test_anything_else_is_refused_typed_or_from_the_environment(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_number_of_every_command_is_one_of_these(command: str) -> None:
+def test_every_number_of_every_command_has_one_of_these_types(command: str) -> None:
     """A plain `int` would be read by cyclopts, which rounds."""
     hints = get_type_hints(app[command].default_command, include_extras=True)
     for name, hint in hints.items():
@@ -151,8 +151,8 @@ def test_every_number_of_every_command_is_one_of_these(command: str) -> None:
         ("3650d", 3.1536e8),
     ],
 )
-def test_a_length_of_time(text: str, length_s: float) -> None:
-    """Seconds, or with a unit."""
+def test_a_duration_is_read(text: str, length_s: float) -> None:
+    """In seconds, or with a unit."""
     assert seconds("--segment", text) == length_s
 
 
@@ -163,8 +163,8 @@ def test_a_length_of_time(text: str, length_s: float) -> None:
         *("0.5", "0.0000001", "3651d", "9" * 400 + "d", "5ms"),
     ],
 )
-def test_what_is_no_length_of_time(text: str) -> None:
-    """Nothing below a second, nothing above ten years; the sentence shows what to write."""
+def test_an_invalid_duration_is_refused(text: str) -> None:
+    """So is one below a second or above ten years; the sentence shows what to write."""
     with pytest.raises(
         UsageError, match=r"--segment .*is not a valid duration\. Write 90s"
     ) as caught:
@@ -173,8 +173,8 @@ def test_what_is_no_length_of_time(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "4", "24:00", "04:60", "٠٤:٣٠", "04:30:00"])
-def test_what_is_no_time_of_day(text: str) -> None:
-    """Hours and minutes, in the digits that are shown."""
+def test_an_invalid_time_of_day_is_refused(text: str) -> None:
+    """It must have hours and minutes, in ASCII digits."""
     with pytest.raises(UsageError, match="is not a valid time of day"):
         time_of_day_s(text)
 
@@ -187,8 +187,8 @@ def test_what_is_no_time_of_day(text: str) -> None:
         ("http://[::1]:65535/behind/a/gate", "http://[::1]:65535/behind/a/gate"),
     ],
 )
-def test_an_address(text: str, found: str) -> None:
-    """A server's, perhaps with a path; a slash at the end is not doubled."""
+def test_an_address_is_read(text: str, found: str) -> None:
+    """It is that of a server, perhaps with a path; a slash at its end is removed."""
     assert address("--rest-url", text, "http", "https") == found
 
 
@@ -209,8 +209,8 @@ def test_an_address(text: str, found: str) -> None:
         *("http://a..b", f"http://{'a' * 64}.example", "http://h\\x"),
     ],
 )
-def test_what_is_no_address(text: str) -> None:
-    """Found when it is read, not by the first request."""
+def test_an_invalid_address_is_refused(text: str) -> None:
+    """It is noticed when it is read, not by the first request."""
     with pytest.raises(
         UsageError, match=r"--rest-url .*is not an address\. Write http://HOST:PORT"
     ):
@@ -218,7 +218,7 @@ def test_what_is_no_address(text: str) -> None:
 
 
 def archive_read_from(text: str) -> str:
-    """What a command that reads an archive is given."""
+    """The archive that a reading command gets for this argument."""
     small = App(result_action="return_value")
 
     @small.default
@@ -239,7 +239,7 @@ def archive_read_from(text: str) -> str:
     ],
 )
 def test_an_archive_is_a_folder_or_in_a_bucket(text: str, found: str) -> None:
-    """Without a slash at its end; a folder may be written as an address, too."""
+    """A slash at its end is removed; a folder may also be written as an address."""
     assert archive_read_from(text) == found
 
 
@@ -259,8 +259,8 @@ def test_an_archive_is_a_folder_or_in_a_bucket(text: str, found: str) -> None:
         *("s3://id:SECRET@a/b", "s3://a/b?secret_key=SECRET", "s3://a/b#SECRET"),
     ],
 )
-def test_what_is_no_archive(text: str) -> None:
-    """One sentence, and no secret in it."""
+def test_an_invalid_archive_is_refused(text: str) -> None:
+    """In one sentence that contains no secret."""
     with pytest.raises(CycloptsError) as refused:
         archive_read_from(text)
     assert "SECRET" not in str(refused.value)
@@ -275,7 +275,7 @@ def test_what_is_no_archive(text: str) -> None:
         "ship s3://a/b s3://c/d",
     ],
 )
-def test_a_bucket_where_a_folder_is_needed(command: str) -> None:
+def test_a_bucket_is_refused_where_a_folder_is_needed(command: str) -> None:
     """It is not taken for a folder of that name."""
     with pytest.raises(CycloptsError, match="a folder of this machine is needed") as refused:
         app(command, exit_on_error=False, print_error=False)

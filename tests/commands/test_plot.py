@@ -63,10 +63,10 @@ def test_each_picture_is_written_and_named(
         ),
     ],
 )
-def test_a_mistake_is_one_sentence(
+def test_a_mistake_is_reported_in_one_sentence(
     root: Path, options: dict[str, str], error: type[BooktapeError], sentence: str
 ) -> None:
-    """Before anything is drawn."""
+    """This happens before anything is drawn."""
     with pytest.raises(error, match=sentence):
         plot(root, "heatmap", **options)  # type: ignore[arg-type] # as the command line gives them
 
@@ -88,7 +88,7 @@ def test_a_mistake_is_one_sentence(
 def test_a_time_without_a_book_is_a_mistake_whatever_is_drawn(
     root: Path, picture: str, inside: str, before: str
 ) -> None:
-    """Inside a gap, and where nothing was recorded: the same exit code for each kind, and one sentence."""
+    """Inside a gap, or where nothing was recorded: the same exit code for each picture, and one sentence."""
     for when in (inside, before):
         code, _, sentence = run_here("plot", root, picture, "--symbol", "BTCUSDT", *when.split())
         assert (code, sentence.count("\n")) == (2, 1), sentence
@@ -97,7 +97,7 @@ def test_a_time_without_a_book_is_a_mistake_whatever_is_drawn(
 def test_without_matplotlib_it_says_what_to_install(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the other commands do not need it."""
+    """The other commands do not need it."""
     for module in [name for name in sys.modules if name.startswith("booktape.plot")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -105,8 +105,8 @@ def test_without_matplotlib_it_says_what_to_install(
         plot(str(root), "calendar")
 
 
-def test_a_matplotlibrc_of_the_folder_changes_nothing(root: Path, tmp_path: Path) -> None:
-    """It may be a stranger's: the picture is the same byte for byte. matplotlib obeys it when it is imported."""
+def test_a_matplotlibrc_in_the_folder_changes_nothing(root: Path, tmp_path: Path) -> None:
+    """It may be a stranger's: the picture is the same byte for byte. matplotlib reads the file on import."""
     rc, with_it, without_it = (tmp_path / name for name in ("matplotlibrc", "1.png", "2.png"))
     rc.write_text("figure.facecolor: red\nsavefig.facecolor: red\n")
     assert run_here("plot", root, "calendar", "--file", without_it)[0] == 0

@@ -26,8 +26,10 @@ def run(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_the_command(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One sentence says what became of all segments; again, and they are there already."""
+def test_rebuild_reports_all_segments_in_one_sentence(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second run reports that they exist already."""
     command = (str(archive), "--every", "1", "--out", str(tmp_path / "fine"))
     assert run(*command) == 0
     assert capsys.readouterr().out == "5 segments: 5 rebuilt.\n"
@@ -36,8 +38,10 @@ def test_the_command(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "5 segments: 5 there already.\n"
 
 
-def test_a_part(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One symbol, in small letters if you like, and the segments of a stretch of time."""
+def test_one_symbol_and_a_range_of_time_can_be_rebuilt(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The symbol may be in lower case; the range selects segments."""
     stretch = ["--from", "1970-01-01T00:00:35", "--to", "1970-01-01T01:01:01+01:00"]
     out = tmp_path / "fine"
     assert (
@@ -47,8 +51,10 @@ def test_a_part(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert set(stored(out).rows) == {BTC}
 
 
-def test_a_damaged_tape(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit 1: something is missing, and the line says why."""
+def test_a_damaged_tape_gives_exit_code_1(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Something is missing, and the line says why."""
     sealed(archive, "tape")[0].write_bytes(b"")
     assert run(str(archive), "--every", "1", "--out", str(tmp_path / "fine")) == 1
     first, last = capsys.readouterr().out.splitlines()
@@ -57,8 +63,8 @@ def test_a_damaged_tape(archive: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert last == "5 segments: 4 rebuilt, 1 left out."
 
 
-def test_onto_itself(archive: Path) -> None:
-    """A mistake, in one sentence."""
+def test_rebuilding_onto_itself_is_refused(archive: Path) -> None:
+    """It is a mistake, reported in one sentence."""
     with pytest.raises(UsageError, match="is the archive itself"):
         app(
             ["rebuild", str(archive), "--every", "1", "--out", str(archive)],

@@ -24,7 +24,7 @@ every = "anything"
 def check_settings(
     monkeypatch: pytest.MonkeyPatch, folder: Path, text: str | bytes, *words: str
 ) -> tuple[int, dict[str, str], str]:
-    """What `record --check` shows beside this file: its code, the settings by name, and stderr."""
+    """The output of `record --check` beside this file: exit code, settings by name, and stderr."""
     monkeypatch.chdir(folder)
     (folder / "booktape.toml").write_bytes(text.encode() if isinstance(text, str) else text)
     code, out, err = run_here("record", "--check", *words)
@@ -32,10 +32,10 @@ def check_settings(
     return code, {line[0]: line[-1] for line in lines if line}, err
 
 
-def test_what_is_not_given_is_taken_from_the_file(
+def test_settings_not_given_are_taken_from_the_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """And it is named, because a file in a folder is easily forgotten."""
+    """The file is named, because a file in a folder is easily forgotten."""
     code, shown, err = check_settings(monkeypatch, tmp_path, FINE)
     assert (code, str(tmp_path / "booktape.toml") in err) == (0, True), err
     assert shown["symbols"] == "ok: 2 symbols on 1 connection"
@@ -47,7 +47,7 @@ def test_what_is_not_given_is_taken_from_the_file(
 def test_the_command_line_comes_first_then_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Each option by itself; but who names symbols gets these alone."""
+    """This holds for each option by itself, but symbols named on the command line replace all others."""
     monkeypatch.setenv("BOOKTAPE_EVERY", "8")
     monkeypatch.setenv("BOOKTAPE_AUDIT", "25m")
     code, shown, err = check_settings(monkeypatch, tmp_path, FINE, "XRPUSDT", "--every", "9")
@@ -83,7 +83,7 @@ def test_a_choice_of_symbols_replaces_the_files(
         (b"[record]\n\xff", "TOML"),
     ],
 )
-def test_a_mistake_in_the_file_is_a_sentence(
+def test_a_mistake_in_the_file_is_reported_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | bytes, wanted: str
 ) -> None:
     """It names the file or the option, and nothing is recorded."""
@@ -93,18 +93,20 @@ def test_a_mistake_in_the_file_is_a_sentence(
     assert wanted in err
 
 
-def test_a_file_that_cannot_be_read_is_a_sentence(
+def test_a_file_that_cannot_be_read_is_reported_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A folder of that name, say."""
+    """For example a folder of that name."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "booktape.toml").mkdir()
     code, _, err = run_here("record", "BTCUSDT", "--check")
     assert (code, "booktape.toml cannot be read" in err) == (2, True), err
 
 
-def test_other_commands_do_not_read_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """They are run beside archives that came from others, and so may this file have."""
+def test_other_commands_do_not_read_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They run beside archives that came from others, and this file may have come with them."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "booktape.toml").write_text("[verify]\njobs = 'x'\n[record\n")
     code, _, err = run_here("verify", ".")

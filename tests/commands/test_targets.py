@@ -22,7 +22,7 @@ DAY = "date=2026-06-09"
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten seconds; never written to."""
+    """An archive of ten seconds; never written to."""
     root = tmp_path_factory.mktemp("written") / "archive"
     write(root, 10, segment_s=10)
     (root / ".lock").touch()
@@ -31,7 +31,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def archive(written: Path, tmp_path: Path) -> Path:
-    """Another one than is written to."""
+    """An archive other than the one written to."""
     return Path(shutil.copytree(written, tmp_path / "archive"))
 
 
@@ -54,7 +54,7 @@ def run(command: list[str]) -> None:
 
 
 def everything(folder: Path) -> dict[str, tuple[int, int]]:
-    """Each path below a folder with its kind and size: links are not followed."""
+    """Each path below a folder, with its kind and size; links are not followed."""
     return dict(_found(folder))
 
 
@@ -65,7 +65,7 @@ def _found(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:
 
 
 def refused(archive: Path, name: str, out: Path, sentence: str) -> None:
-    """The command ends with a sentence, and nothing has changed on the disk."""
+    """Checks that the command ends with this sentence and changes nothing on the disk."""
     before = everything(archive.parent)
     with pytest.raises(UsageError, match=sentence) as caught:
         run(commands(archive, out)[name])
@@ -84,13 +84,15 @@ INSIDE = (
     [*((name, "snapshots/new") for name in COMMANDS), *(("export", inside) for inside in INSIDE)],
 )
 def test_nothing_is_written_inside_another_archive(archive: Path, name: str, inside: str) -> None:
-    """Readers would take it for a part of that one, and a recorder would clear it up."""
+    """Readers would take it for part of that archive, and a recorder would clear it up."""
     refused(archive, name, archive / inside, f"lies inside the archive {archive}")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_nor_by_a_link_that_leads_there(archive: Path, tmp_path: Path, name: str) -> None:
-    """What counts is where it would be; and by which name it would be seen."""
+def test_nothing_is_written_there_through_a_link_either(
+    archive: Path, tmp_path: Path, name: str
+) -> None:
+    """Both the real location and the name by which it would be seen count."""
     (tmp_path / "link").symlink_to(archive / "snapshots")
     refused(archive, name, tmp_path / "link", "lies inside the archive")
     (tmp_path / "elsewhere").mkdir()
@@ -103,13 +105,15 @@ def test_nor_by_a_link_that_leads_there(archive: Path, tmp_path: Path, name: str
 def test_nothing_is_written_where_readers_take_a_column_from_the_path(
     archive: Path, tmp_path: Path, name: str, below: str
 ) -> None:
-    """They would find two symbols, or two dates, in one path."""
+    """They would find two symbols or two dates in one path."""
     refused(archive, name, tmp_path / below, "readers would take symbol or date from that name")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_target_that_is_a_file_or_leads_nowhere(archive: Path, tmp_path: Path, name: str) -> None:
-    """Itself, or one of the folders above it."""
+def test_a_target_that_is_a_file_or_leads_nowhere_is_refused(
+    archive: Path, tmp_path: Path, name: str
+) -> None:
+    """So is a target below one."""
     (tmp_path / "file").write_text("a thesis")
     (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
@@ -121,13 +125,13 @@ def test_a_target_that_is_a_file_or_leads_nowhere(archive: Path, tmp_path: Path,
     refused(archive, name, tmp_path / ("n" * 256), "cannot be used: File name too long")
 
 
-NO_TEXT = os.fsdecode(b"caf\xe9")  # as a disk of the last century has it
+NO_TEXT = os.fsdecode(b"caf\xe9")  # as on an old disk
 
 
 @pytest.mark.parametrize(
     "command", ["record", "info", "verify", "rebuild", "export", "plot", "replay"]
 )
-def test_a_folder_whose_name_is_not_utf_8(
+def test_a_folder_whose_name_is_not_utf_8_is_refused(
     archive: Path, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parquet files there could not be opened: one sentence; also where only the way to it is none."""
@@ -142,15 +146,15 @@ def test_a_folder_whose_name_is_not_utf_8(
     assert everything(tmp_path) == before
 
 
-def test_the_library_says_so_too(archive: Path, tmp_path: Path) -> None:
-    """As it does for an address that no file system has."""
+def test_the_library_refuses_it_too(archive: Path, tmp_path: Path) -> None:
+    """As it refuses an address of no file system."""
     odd = archive.rename(tmp_path / NO_TEXT)
     with pytest.raises(UsageError, match="is not UTF-8"):
         booktape.open(odd)
 
 
-def test_names_in_an_archive_that_are_not_utf_8_are_litter(archive: Path) -> None:
-    """No recorder gives them; they hide nothing."""
+def test_names_in_an_archive_that_are_not_utf_8_are_ignored(archive: Path) -> None:
+    """No recorder creates such names, and they hide nothing."""
     rows = booktape.open(archive).coverage()
     for folder in [archive, *(path for path in archive.rglob("*") if path.is_dir())]:
         (folder / NO_TEXT).mkdir()
@@ -160,10 +164,10 @@ def test_names_in_an_archive_that_are_not_utf_8_are_litter(archive: Path) -> Non
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_an_empty_target(
+def test_an_empty_target_is_refused(
     archive: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Typed, or from a variable that is set to nothing: not the folder that one happens to be in."""
+    """Typed, or from an empty variable: it must not mean the current folder."""
     monkeypatch.chdir(tmp_path)
     before = everything(tmp_path)
     command = commands(archive, Path("out"))[name]
@@ -176,8 +180,8 @@ def test_an_empty_target(
     assert everything(tmp_path) == before
 
 
-def test_a_picture_needs_a_folder_and_replaces_files_only(archive: Path, tmp_path: Path) -> None:
-    """A folder of that name, a link that leads nowhere, and a folder that is not there."""
+def test_a_picture_needs_a_folder_and_replaces_only_files(archive: Path, tmp_path: Path) -> None:
+    """A folder of that name, a link that leads nowhere, and a missing folder are refused."""
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "nowhere.png").symlink_to(tmp_path / "gone.png")
     for file, sentence in (
@@ -192,10 +196,10 @@ def test_a_picture_needs_a_folder_and_replaces_files_only(archive: Path, tmp_pat
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_folders_that_resemble_an_archive_are_none(
+def test_folders_that_resemble_an_archive_are_not_one(
     archive: Path, tmp_path: Path, name: str
 ) -> None:
-    """`snapshots` is a word; beside an archive's folders there is room."""
+    """`snapshots` is an ordinary word, and beside the folders of an archive there may be others."""
     folders = (archive / "exported", tmp_path / "snapshots", tmp_path / "tape" / "gaps")
     for folder in folders[:1] if name == "record" else folders:
         folder.mkdir(parents=True)
@@ -206,10 +210,10 @@ def test_folders_that_resemble_an_archive_are_none(
 
 @pytest.mark.parametrize("name", ["record", "rebuild"])
 @pytest.mark.parametrize("part", ["unsealed", "rebuilding", "set-aside"])
-def test_a_folder_in_which_files_are_removed_is_no_link(
+def test_a_folder_in_which_files_are_removed_must_not_be_a_link(
     archive: Path, tmp_path: Path, name: str, part: str
 ) -> None:
-    """Not even to the same disk: what is there might be another archive's."""
+    """Not even to the same disk: files there might belong to another archive."""
     out, other = tmp_path / "out", tmp_path / "other"
     for folder in (out, other):
         folder.mkdir()
@@ -228,7 +232,7 @@ PARTS = ["tape", "gaps", "manifests", "unsealed", "snapshots"]
 def test_a_part_of_an_archive_on_another_disk_is_refused(
     archive: Path, tmp_path: Path, name: str, part: str
 ) -> None:
-    """A link to it: a file could not be renamed into place, which would be found an hour later."""
+    """With such a link, renaming a file into place would fail, which would be noticed an hour later."""
     out = tmp_path / "out"
     (out / part).parent.mkdir(parents=True)
     with tmpfs(tmp_path / "disk") as disk:
@@ -245,7 +249,7 @@ def test_a_part_of_an_archive_on_another_disk_is_refused(
 def test_a_part_of_an_archive_that_is_a_mount_of_the_same_disk_is_refused(
     archive: Path, tmp_path: Path, name: str, part: str
 ) -> None:
-    """By its number it is the same disk, and the system renames nothing from one mount to another."""
+    """It has the same device number, but the system renames nothing from one mount to another."""
     out = tmp_path / "out"
     (tmp_path / "elsewhere").mkdir()
     with again(tmp_path / "elsewhere", out / part):
@@ -258,7 +262,7 @@ def test_a_part_of_an_archive_that_is_a_mount_of_the_same_disk_is_refused(
 def test_an_archive_that_is_all_on_another_disk_is_one_archive(
     archive: Path, tmp_path: Path
 ) -> None:
-    """By a link or mounted there; and so is one of which a part is a link to the same disk."""
+    """Through a link or a mount; so is an archive with a part that is a link to the same disk."""
     with tmpfs(tmp_path / "disk") as disk:
         (tmp_path / "out").symlink_to(disk)
         run(commands(archive, tmp_path / "out")["rebuild"])

@@ -27,8 +27,10 @@ def run(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_the_command(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit 0 when clean, 1 when not, JSON for machines."""
+def test_the_exit_code_is_0_if_clean_and_1_if_not(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --json the report is JSON for machines."""
     assert run(str(archive)) == 0
     assert "Verified: everything stored in 5 segments" in capsys.readouterr().out
     root = copy(archive, tmp_path / "copy")
@@ -40,8 +42,10 @@ def test_the_command(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert report["symbols"][BTC]["unverifiable"] == 4
 
 
-def test_a_part(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One symbol, and the segments that reach into a stretch of time: UTC unless it says otherwise."""
+def test_one_symbol_and_a_range_of_time_can_be_verified(
+    archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The range selects segments that overlap it; its times are in UTC unless they say otherwise."""
     stretch = ["--from", "1970-01-01T00:00:35", "--to", "1970-01-01T01:01:01+01:00"]
     assert run(str(archive), "--symbol", "ethbtc", *stretch, "--json") == 0
     report = json.loads(capsys.readouterr().out)
@@ -50,7 +54,7 @@ def test_a_part(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("option", ["--from", "--to"])
-def test_a_time_that_is_none(archive: Path, option: str) -> None:
-    """Is the user's mistake."""
+def test_an_invalid_time_is_the_user_s_mistake(archive: Path, option: str) -> None:
+    """It is reported in one sentence."""
     with pytest.raises(UsageError, match=f"{option} soon is not a valid time"):
         app(["verify", str(archive), option, "soon"], exit_on_error=False, print_error=False)

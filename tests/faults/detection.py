@@ -71,7 +71,7 @@ class Seen(NamedTuple):
 
 
 def deaf(stream: StreamKind | None = None, *, start_s: float = AT_S) -> Deaf:
-    """Subscriptions of the connections of that time die; later ones hear everything."""
+    """Subscriptions on the connections open then die; later connections get everything."""
     return Deaf(Messages(symbol=SYMBOL, stream=stream, start_s=start_s), opened_by_s=start_s)
 
 
@@ -92,7 +92,7 @@ CASES: Final = (
         NO_WITNESS,
     ),
     Case("ids start over", IdsReset(AT_S, SYMBOL), 5),
-    # A pulse shows the best levels only: while the orders that are cancelled lie deeper, it agrees.
+    # A pulse shows only the best levels: it agrees while the cancelled orders lie deeper.
     Case(
         "BREAK, and orders are cancelled",
         Halt(SYMBOL, AT_S, AT_S + 50, shown="BREAK"),
@@ -135,7 +135,7 @@ def first_loss(out: Path, began_ns: int) -> Seen:
 
 
 def detections(case: Case, seeds: int) -> list[Seen]:
-    """What was seen, for each seed."""
+    """The observation for each seed."""
     found = []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as folder:

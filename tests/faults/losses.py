@@ -58,7 +58,7 @@ Deed: TypeAlias = Callable[[WallClock], Awaitable[None]]
 
 
 async def _nothing(_: WallClock) -> None:
-    """The fault is the exchange's."""
+    """Nothing needs to be done: the fault is the exchange's."""
 
 
 async def _step_back(clock: WallClock) -> None:
@@ -142,7 +142,7 @@ async def unknown_s(case: Case, seed: int, out: Path) -> float:
 
 
 def losses(case: Case, seeds: int) -> list[float]:
-    """What it cost, for each seed."""
+    """The loss for each seed."""
     found = []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as folder:
@@ -162,7 +162,7 @@ def row(case: Case, unknown: list[float]) -> list[str]:
 def coverage() -> str:
     """The table."""
     made = table(HEAD, [row(case, losses(case, case.seeds)) for case in CASES])
-    return made.replace(" --- ", "---")  # as the other tables of that document
+    return made.replace(" --- ", "---")  # like the other tables of that document
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ ALIKE: Final = frozenset(
 
 
 class Draw(NamedTuple):
-    """What one fault may use: chance, a time within the run, one of the symbols.
+    """The parameters of one fault: chance, a time within the run, one of the symbols.
 
     `from_start` is for faults before the answer: when nothing else is wrong, clients ask for snapshots
     only in the beginning, and would not notice those that come later.
@@ -71,7 +71,7 @@ class Draw(NamedTuple):
     from_start: bool
 
     def messages(self, low: float, high: float, **more: Any) -> Messages:
-        """Some messages of this time: of all connections or of every second one."""
+        """Some messages at this time: on all connections or on every second one."""
         one = self.rng.choice([{}, {"connection": self.rng.randrange(2), "of": 2}])
         return Messages(
             self.start_s,
@@ -82,7 +82,7 @@ class Draw(NamedTuple):
         )
 
     def attempts(self, low: float, high: float, **more: Any) -> Attempts:
-        """Some clients before the answer, at this time."""
+        """Some requests at this time, before they are answered."""
         chosen = self.rng.uniform(low, high)
         seed = self.rng.randrange(10**6)
         start_s = 0.0 if self.from_start else self.start_s
@@ -165,7 +165,7 @@ HEARD_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
 
 SILENT_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
     {
-        # Of the connections that are open then: those that come later hear all.
+        # Only on connections open then: later ones get everything.
         "deaf": lambda d: Deaf(
             Messages(d.start_s, symbol=d.symbol, stream="depth", end_s=FAULTLESS_FROM_S, **d.one())
         ),
@@ -208,7 +208,7 @@ def single(kind: str, seed: int = 0) -> Faults:
 
 
 def faultless_from_s(faults: Faults) -> float:
-    """From then on nothing goes wrong any more."""
+    """From then on there is no fault."""
     outages = [fault.end_s for fault in faults.faults if isinstance(fault, Outage)]
     return max(FAULTLESS_FROM_S, *outages, 0.0)
 

@@ -32,10 +32,10 @@ DAY_S = 86_400.0
 
 
 async def survive(faults: Faults, seed: int, out: Path) -> None:
-    """Record the exchange under faults until it is honest and all books are back, and check."""
+    """Record the exchange under faults until these are over and all books are back, then check."""
     market = TracedMarket(SYMBOLS, seed=seed, levels=40)
     async with (
-        # By one clock: a ban that its body tells is told by the time of day.
+        # On the same clock: the body of a ban gives its end as a time of day.
         SimServer(
             market, faults=faults, start_us=virtual_time.START_NS // 1_000, start_at_once=True
         ) as server,
@@ -50,7 +50,7 @@ async def survive(faults: Faults, seed: int, out: Path) -> None:
 
 
 async def until_back(recorder: Recorder, faults: Faults) -> None:
-    """Every book is known again but one that was delisted."""
+    """Waits until every book, except a delisted one, is known again."""
     gone = {fault.symbol for fault in faults.faults if isinstance(fault, Delist)}
     async with asyncio.timeout(BACK_WITHIN_S):
         while True:
@@ -67,8 +67,8 @@ async def until_back(recorder: Recorder, faults: Faults) -> None:
         for kind in sorted(MAKERS.keys() - HOURS)
     ],
 )
-async def test_every_fault_alone(kind: str, tmp_path: Path) -> None:
-    """With one connection or two, every other seed."""
+async def test_every_fault_alone_is_survived(kind: str, tmp_path: Path) -> None:
+    """Seeds alternate between one connection and two."""
     seed = sorted(MAKERS).index(kind)
     await survive(single(kind), seed, tmp_path)
 
@@ -76,7 +76,7 @@ async def test_every_fault_alone(kind: str, tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.within_s(DAY_S)
 @pytest.mark.parametrize("seed", range(int(COMBINATIONS or 12)))
-async def test_random_combinations(seed: int, tmp_path: Path) -> None:
-    """Two to four faults at random times and strengths, over when the last stretch begins."""
+async def test_random_combinations_are_survived(seed: int, tmp_path: Path) -> None:
+    """Two to four faults at random times and strengths, which end before the last part of the run."""
     kinds = MAKERS.keys() - (set() if COMBINATIONS else HOURS)
     await survive(script(seed, kinds), seed, tmp_path)

@@ -12,14 +12,14 @@ from faults.detection import BLOCK, CASES, Case, detections
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}, {case.settings}")
 def test_silence_is_seen_within_its_bound(case: Case) -> None:
-    """And the gap begins at the last evidence: not after the fault, but for what was under way."""
+    """The gap begins at the last evidence: not after the fault, except for messages already on their way."""
     (seen,) = detections(case, seeds=1)
     assert 0 < seen.lost_s <= case.bound_s
     assert seen.begins_s <= case.begins_by_s
 
 
 def test_the_document_has_every_case_within_its_bound() -> None:
-    """What `make coverage` measured, of several markets each: the worst of them counts."""
+    """`make coverage` measured each case in several markets, and the worst counts."""
     text = (DOCS / "reliability.md").read_text()
     block = text.split(f"<!-- begin: {BLOCK} -->")[1].split(f"<!-- end: {BLOCK} -->")[0]
     rows = [re.split(r" *\| *", line)[1:-1] for line in block.strip().splitlines()[2:]]

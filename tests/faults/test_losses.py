@@ -21,13 +21,13 @@ SHORT = [
 
 @pytest.mark.parametrize("case", SHORT)
 def test_no_fault_costs_more_than_twice_what_it_forces(case: Case) -> None:
-    """Exact, because time is virtual; and the rows are true, and every limit was kept."""
+    """The loss is exact, because time is virtual; rows are true, and every limit is kept."""
     (unknown_s,) = losses(case, seeds=1)
     assert unknown_s <= 2 * (case.forced_s + RESYNC_S)
 
 
 def test_the_document_has_every_fault_and_no_ratio_above_two() -> None:
-    """What `make coverage` measured, of several markets each: the worst of them counts."""
+    """`make coverage` measured each fault in several markets, and the worst counts."""
     text = (DOCS / "reliability.md").read_text()
     block = text.split(f"<!-- begin: {BLOCK} -->")[1].split(f"<!-- end: {BLOCK} -->")[0]
     rows = [re.split(r" *\| *", line)[1:-1] for line in block.strip().splitlines()[2:]]

@@ -28,16 +28,16 @@ SEEDS = range(200)
 UNDETECTABLE = {"hide", "wrong-event", "wrong-snapshot"}
 
 
-def test_the_same_seed_is_the_same_script() -> None:
-    """And another one another."""
+def test_the_same_seed_gives_the_same_script() -> None:
+    """Neighbouring seeds give different scripts."""
     assert [script(seed) for seed in SEEDS] == [script(seed) for seed in SEEDS]
     assert all(a != b for a, b in pairwise(script(seed) for seed in SEEDS))
 
 
 def test_scripts_use_every_kind_and_combine_two_to_four() -> None:
-    """Each kind of fault that there is can come up, and does; but for the undetectable fault.
+    """Every kind of fault occurs, except the undetectable ones.
 
-    With those, rows are wrong and nothing in the data betrays it: they are for audits to find.
+    With those, rows are wrong and nothing in the data shows it: only audits can find them.
     """
     scripts = [script(seed) for seed in SEEDS]
     assert {len(faults.faults) for faults in scripts} == {2, 3, 4}
@@ -47,33 +47,33 @@ def test_scripts_use_every_kind_and_combine_two_to_four() -> None:
 
 
 def sort_of(fault: Fault) -> tuple[type, ...]:
-    """What it is, and of an answer what it answers."""
+    """Its kind, and for an answer also the kind of its request."""
     return type(fault), *(map(type, fault.outcomes) if isinstance(fault, AnswerFault) else ())
 
 
-def test_faults_that_nothing_betrays_are_a_class_of_their_own() -> None:
-    """Each kind of them can be made, and no other kind is among them."""
+def test_undetectable_faults_are_a_separate_class() -> None:
+    """Each of their kinds can be made, and no other kind is among them."""
     made = {type(single(kind).faults[0]) for kind in SILENT_MAKERS}
     assert made >= {KINDS[kind] for kind in SILENT}
     assert not HEARD_MAKERS.keys() & SILENT_MAKERS.keys()
 
 
 def test_a_script_can_be_limited_to_some_kinds() -> None:
-    """For a run that cannot wait for what the others ask for."""
+    """For a run that cannot wait as long as the other kinds require."""
     found = {type(fault) for seed in SEEDS for fault in script(seed, ["drop"]).faults}
     assert found == {Drop}
 
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_a_fault_can_be_alone(kind: str) -> None:
-    """Every one of them, and the market can do it."""
+    """This holds for every fault, and the market supports it."""
     Market(SYMBOLS, levels=5).apply_faults(MarketFaults.of(*single(kind).faults))
     assert len(single(kind).faults) == 1
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_at_the_end_the_exchange_has_no_fault(kind: str) -> None:
-    """No message, client or connection suffers any more; only what is gone is gone."""
+def test_at_the_end_of_a_script_the_exchange_has_no_fault(kind: str) -> None:
+    """No message, client or connection is affected any more; only a delisted symbol stays away."""
     for seed in range(20):
         faults = single(kind, seed)
         over_s = faultless_from_s(faults)
@@ -87,7 +87,7 @@ def test_at_the_end_the_exchange_has_no_fault(kind: str) -> None:
                 assert isinstance(step, Later)
                 assert isinstance(step.step, Cut)
                 assert step.after_s < over_s
-                # Connection 0 alone, which is there from the beginning.
+                # Only connection 0, which exists from the beginning.
                 assert number == 0
 
 

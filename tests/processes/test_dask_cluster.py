@@ -19,7 +19,7 @@ pytest.importorskip("distributed")
 
 @contextmanager
 def server(greeting: bytes | None) -> Iterator[str]:
-    """Something that listens, and is no scheduler."""
+    """Something that listens but is no scheduler."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         kept = []
 
@@ -45,10 +45,10 @@ def server(greeting: bytes | None) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("greeting", [None, b"SSH-2.0-OpenSSH_9.2\r\n", b"\0" * 64])
-def test_a_server_that_is_no_scheduler(
+def test_a_server_that_is_no_scheduler_is_reported(
     greeting: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Silent, or speaking of other things: its address is in the sentence."""
+    """Whether it is silent or speaks another protocol: its address is in the sentence."""
     monkeypatch.setattr(dask_cluster, "ANSWER_WITHIN_S", 1)
     with server(greeting) as address, pytest.raises(SchedulerUnreachable) as raised:  # noqa: SIM117
         with dask_executor(address):
@@ -57,8 +57,8 @@ def test_a_server_that_is_no_scheduler(
     assert (raised.value.address, raised.value.exit_code) == (address, 2)
 
 
-def test_an_address_at_which_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same sentence."""
+def test_an_address_at_which_nothing_listens_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the same sentence."""
     monkeypatch.setattr(dask_cluster, "ANSWER_WITHIN_S", 1)
     with server(None) as address:
         pass
@@ -66,8 +66,10 @@ def test_an_address_at_which_nothing_listens(monkeypatch: pytest.MonkeyPatch) ->
         pass
 
 
-def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How to install it."""
+def test_without_the_extra_the_error_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It names the extra."""
     monkeypatch.setitem(sys.modules, "distributed", None)
     with (
         pytest.raises(UsageError, match=r"pip install 'booktape\[dask\]'"),

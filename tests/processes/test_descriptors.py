@@ -1,4 +1,4 @@
-"""As many descriptors as the system grants; with too few a sentence, and never a finding."""
+"""As many descriptors as the system allows; too few give one sentence, never a finding."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_the_limit_is_raised_as_far_as_it_goes() -> None:
-    """A process begins with the soft limit, and may take the hard one without asking anybody."""
+def test_the_limit_is_raised_as_far_as_possible() -> None:
+    """A process begins with the soft limit, and may raise it to the hard one without permission."""
     script = (
         "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (64, 300));"
         "from booktape.processes.descriptors import raise_limit; raise_limit(); raise_limit();"
@@ -78,8 +78,8 @@ def test_a_limit_that_is_too_low_is_reported_at_the_start(
 
 
 def test_jobs_need_descriptors_too(tmp_path: Path) -> None:
-    """Each process is spoken to through pipes."""
-    # Two segments, and one would be done without any process.
+    """We talk to each process through pipes."""
+    # Two segments, because one would be done without any process.
     record(tmp_path)
     done = limited(58, 58, "verify", tmp_path, "--jobs", "3")
     assert (done.returncode, done.stdout) == (2, "")
@@ -99,7 +99,7 @@ READERS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_file_that_could_not_be_opened_is_not_called_damaged(archive: Path, name: str) -> None:
-    """With too few descriptors the reader says so; with enough it says what it always says."""
+    """With too few descriptors the reader says so; with enough it reports the usual result."""
     refused = 0
     READERS[name](archive)  # so that all modules are loaded
     for left in range(12):
@@ -110,8 +110,8 @@ def test_a_file_that_could_not_be_opened_is_not_called_damaged(archive: Path, na
                 assert isinstance(error, TooFewDescriptors) or used_up(error)  # noqa: PT017
                 refused += 1
             else:
-                assert left, "there was none left"
-    assert 0 < refused < 4, "a handful is enough"
+                assert left, "no descriptor was left"
+    assert 0 < refused < 4, "a few descriptors are enough"
 
 
 USED_UP = """
@@ -127,8 +127,8 @@ except OSError:
 """
 
 
-def test_the_command_line_says_it_in_a_sentence(archive: Path) -> None:
-    """Whatever it was that could not be opened: exit 2."""
+def test_the_command_line_reports_it_in_one_sentence(archive: Path) -> None:
+    """Whatever could not be opened, the exit code is 2."""
     command = [sys.executable, "-c", USED_UP, "info", str(archive)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == TooFewDescriptors.exit_code == 2, done.stderr
@@ -137,7 +137,7 @@ def test_the_command_line_says_it_in_a_sentence(archive: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_only_those_errors_are_about_the_limit() -> None:
+def test_only_two_errors_concern_the_limit() -> None:
     """Every other error is left to its caller."""
     refuse_used_up(OSError(errno.EIO, "Input/output error"))
     refuse_used_up(ValueError("no Parquet"))

@@ -19,7 +19,7 @@ from booktape.processes.extras import import_extra
         ("raise ImportError('its shared object is lost')", "imported: its shared object is lost"),
     ],
 )
-def test_what_is_wrong_with_a_library_is_said(
+def test_the_error_says_what_is_wrong_with_a_library(
     tmp_path: Path, content: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether it is absent, lacks something itself, or cannot be loaded."""
@@ -33,7 +33,7 @@ def test_what_is_wrong_with_a_library_is_said(
 @pytest.mark.parametrize(
     "content", ["import booktape.no_such_room", "from booktape.errors import NoSuchError"]
 )
-def test_a_mistake_of_our_own_stays_one(
+def test_our_own_mistake_is_not_blamed_on_a_library(
     tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing that the user could install would help."""

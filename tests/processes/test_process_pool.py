@@ -1,4 +1,4 @@
-"""Processes that work for us end when we do: in time, at an error, at Ctrl-C, at a `kill -9`."""
+"""Worker processes end when we do: normally, at an error, at Ctrl-C, at a `kill -9`."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def wait_for_ever() -> None:
     threading.Event().wait()
 
 
-def test_they_are_other_processes_and_use_the_interpreter_as_the_recorder_does() -> None:
-    """As many as asked for, and none of them is ours."""
+def test_workers_are_other_processes_and_tune_the_interpreter_as_the_recorder_does() -> None:
+    """There are as many as requested, and none of them is this process."""
     with process_pool(2) as pool:
         own = {pool.submit(os.getpid).result(), os.getpid()}
         assert len(own) == 2
         assert pool.submit(sys.getswitchinterval).result() == pytest.approx(tuning.LOCK_S)
 
 
-def test_who_leaves_with_an_error_waits_for_no_task() -> None:
-    """Tasks that would never end are left where they are."""
+def test_leaving_with_an_error_waits_for_no_task() -> None:
+    """Tasks that would never end are abandoned."""
     futures: list[Future[None]] = []
 
     def leave() -> None:
@@ -58,20 +58,20 @@ def test_who_leaves_with_an_error_waits_for_no_task() -> None:
 
 
 def heard() -> set[signal.Signals]:
-    """What would interrupt this process."""
+    """The signals that would interrupt this process."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, set())
     return {signal.SIGINT, signal.SIGTERM} - {*blocked}
 
 
-def test_they_do_not_hear_ctrl_c() -> None:
-    """They would each show where they were. We hear it as before."""
+def test_workers_ignore_ctrl_c() -> None:
+    """Otherwise each would print a traceback. This process receives it as before."""
     with process_pool(1) as pool:
         assert pool.submit(heard).result() == {signal.SIGTERM}
     assert heard() == {signal.SIGINT, signal.SIGTERM}
 
 
-def test_from_any_thread() -> None:
-    """A notebook's, say."""
+def test_a_pool_can_be_used_from_any_thread() -> None:
+    """For example from that of a notebook."""
     results: list[object] = []
 
     def ask() -> None:
@@ -88,7 +88,7 @@ def test_from_any_thread() -> None:
     ("sign", "to_all"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGKILL, False)]
 )
 def test_no_process_outlives_us(tmp_path: Path, sign: signal.Signals, to_all: bool) -> None:
-    """However we end. At Ctrl-C the terminal tells all of them, and only we say so."""
+    """However this process ends. Ctrl-C goes to all of them, and only this process reports it."""
     script = tmp_path / "forever.py"
     script.write_text(dedent(FOREVER))
     ours = subprocess.Popen(
@@ -101,7 +101,7 @@ def test_no_process_outlives_us(tmp_path: Path, sign: signal.Signals, to_all: bo
     assert ours.stdout
     assert [ours.stdout.readline() for _ in range(2)] == ["begun\n"] * 2
     (os.killpg if to_all else os.kill)(ours.pid, sign)
-    # Both pipes are theirs as well: this returns when the last of them is gone.
+    # The workers hold both pipes too: this returns when the last of them has ended.
     _, err = ours.communicate()
     assert ours.returncode == -sign
     assert err.count("Traceback") == (sign is signal.SIGINT)

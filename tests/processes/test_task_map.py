@@ -1,4 +1,4 @@
-"""One function over many tasks: the same results wherever they are done, and the task that kills is named."""
+"""One function over many tasks: the same results wherever it runs, and a task that kills its process is named."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fail_at(wrong: int, number: int) -> int:
 
 
 def die_once(mark: Path, number: int) -> int:
-    """The first process that comes to 7 is killed, as by the system that has no memory left."""
+    """The first process that reaches 7 is killed, as by a system that is out of memory."""
     if number == 7 and not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -55,8 +55,8 @@ def results(work: Any, workers: Executor | int, count: int = 20) -> dict[str, in
 @pytest.mark.parametrize(
     "workers", [1, 2, partial(ThreadPoolExecutor, 3), partial(ProcessPoolExecutor, 1, SPAWN)]
 )
-def test_the_same_results_wherever_they_are_done(workers: Any) -> None:
-    """In this process, in a pool of ours, in an executor that is handed over."""
+def test_results_are_the_same_wherever_tasks_run(workers: Any) -> None:
+    """In this process, in our own pool, or in an executor of the caller."""
     with nullcontext(workers) if isinstance(workers, int) else workers() as given:
         assert results(square, given) == {f"task {n}": n * n for n in range(20)}
         assert results(square, given, 1) == {"task 0": 0}
@@ -64,22 +64,22 @@ def test_the_same_results_wherever_they_are_done(workers: Any) -> None:
 
 
 def test_a_killed_process_loses_no_task(tmp_path: Path) -> None:
-    """A new pool does what was not done, and each result comes once."""
+    """A new pool runs the remaining tasks, and each result comes once."""
     found = results(partial(die_once, tmp_path / "mark"), 2)
     assert found == {f"task {n}": n for n in range(20)}
     assert (tmp_path / "mark").exists()
 
 
 def test_a_task_that_kills_every_process_is_named() -> None:
-    """After two processes, not for ever."""
+    """After two killed processes there are no more attempts."""
     with pytest.raises(
         WorkerFailed, match=r"^task 7: a process that worked on it was killed twice"
     ):
         results(die_always, 2)
 
 
-def test_an_executor_of_the_caller_that_is_killed_is_an_error_of_ours() -> None:
-    """We cannot make another one like it."""
+def test_a_killed_executor_of_the_caller_gives_one_of_our_errors() -> None:
+    """We cannot create another one like it."""
     with (
         ProcessPoolExecutor(1, SPAWN) as pool,
         pytest.raises(WorkerFailed, match="workers were killed"),
@@ -89,15 +89,15 @@ def test_an_executor_of_the_caller_that_is_killed_is_an_error_of_ours() -> None:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_error_of_a_task_ends_all_of_them(jobs: int) -> None:
-    """It is the error itself, whole: from another process too."""
+    """The error itself is raised, complete, even from another process."""
     with pytest.raises(WriteFailed, match="Cannot write /there: the disk is full") as raised:
         results(partial(fail_at, 3), jobs)
     assert (raised.value.may_pass, raised.value.why) == (True, "the disk is full")
     assert jobs == 1 or raised.value.__notes__ == ["It happened in task 3."]
 
 
-def test_who_cannot_use_a_result_ends_all_of_them() -> None:
-    """Its error comes through, and no process is left."""
+def test_an_error_of_the_caller_ends_all_tasks() -> None:
+    """The error passes through, and no process is left."""
 
     def refuse(_: str, __: int) -> None:
         raise DamagedTape("no")
@@ -108,8 +108,8 @@ def test_who_cannot_use_a_result_ends_all_of_them() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_shards_are_all_tasks_and_each_once(count: int) -> None:
-    """And as large as each other, give or take one; a task that is added later moves no other one."""
+def test_shards_contain_every_task_once(count: int) -> None:
+    """Their sizes differ by one at most; a task added later moves no other."""
     tasks = list(range(23))
     shards = [Shard(number, count).part(tasks) for number in range(1, count + 1)]
     assert sorted(task for shard in shards for task in shard) == tasks

@@ -51,14 +51,14 @@ def pipe() -> Iterator[Pipe]:
 
 
 def read_to_end(pipe: Pipe, skipped: int = 0) -> list[str]:
-    """All that arrives until the writing end is closed, without the first bytes."""
+    """All lines that arrive until the writing end is closed, without the first bytes."""
     os.close(pipe.writer)
     with os.fdopen(os.dup(pipe.reader), "rb") as file:
         return file.read()[skipped:].decode().splitlines()
 
 
-def test_what_is_written_arrives_in_order(pipe: Pipe) -> None:
-    """While it is read nothing is lost."""
+def test_written_lines_arrive_in_order(pipe: Pipe) -> None:
+    """Nothing is lost while the pipe is read."""
     output = QueuedOutput(pipe.writer)
     for number in range(1_000):
         output.write(b"%d\n" % number)
@@ -68,7 +68,7 @@ def test_what_is_written_arrives_in_order(pipe: Pipe) -> None:
 
 
 def test_no_command_waits_for_a_pipe_that_is_not_read(pipe: Pipe) -> None:
-    """What the queue holds arrives later; then one line says how many are missing at that place."""
+    """Queued lines arrive later; then one line says how many are missing there."""
     skipped = fill(pipe.writer)
     output = QueuedOutput(pipe.writer, limit_bytes=10 * len(LINE))
     for _ in range(25):
@@ -89,8 +89,8 @@ def test_no_command_waits_for_a_pipe_that_is_not_read(pipe: Pipe) -> None:
     assert output.lost_lines == 15
 
 
-def test_to_end_does_not_wait_for_ever(pipe: Pipe) -> None:
-    """Its thread is held in a write, and left behind."""
+def test_the_end_does_not_wait_for_ever(pipe: Pipe) -> None:
+    """Its thread is blocked in a write, and is abandoned."""
     fill(pipe.writer)
     output = QueuedOutput(pipe.writer)
     output.write(LINE)
@@ -98,8 +98,8 @@ def test_to_end_does_not_wait_for_ever(pipe: Pipe) -> None:
     assert output.lost_lines == 0  # it may still be read
 
 
-def test_a_reader_that_is_gone_costs_lines_and_nothing_else(pipe: Pipe) -> None:
-    """Each one is counted."""
+def test_a_reader_that_is_gone_costs_only_lines(pipe: Pipe) -> None:
+    """Each lost line is counted."""
     os.close(pipe.reader)
     output = QueuedOutput(pipe.writer)
     for _ in range(3):
@@ -128,7 +128,7 @@ def test_a_full_disk_costs_lines_until_there_is_space() -> None:
 
 
 def test_a_pipe_that_is_non_blocking_loses_nothing(pipe: Pipe) -> None:
-    """The flag belongs to all programs that share it, and any of them may set it."""
+    """All programs that share the pipe share this flag, and any of them may set it."""
     os.set_blocking(pipe.writer, False)
     output = QueuedOutput(pipe.writer)
     count = 200_000 // len(LINE)  # several times what a pipe holds
@@ -161,8 +161,8 @@ def test_a_print_is_one_write(pipe: Pipe) -> None:
     assert written == [b"one two\n"]
 
 
-def test_what_the_encoding_does_not_have_is_an_escape(pipe: Pipe) -> None:
-    """Also half of a character, as in the name of a folder that is not UTF-8."""
+def test_a_character_outside_the_encoding_becomes_an_escape(pipe: Pipe) -> None:
+    """So does an invalid byte, as in the name of a folder that is not UTF-8."""
     ascii_only = io.TextIOWrapper(io.BytesIO(), "ascii")
     output = QueuedOutput(pipe.writer)
     stream = _text(output, ascii_only)
@@ -172,7 +172,7 @@ def test_what_the_encoding_does_not_have_is_an_escape(pipe: Pipe) -> None:
 
 
 def run(script: str, redirections: str = "") -> subprocess.CompletedProcess[str]:
-    """A process that is connected as ours are, its streams redirected as a shell does."""
+    """A process connected as ours are, with its streams redirected as by a shell."""
     lines = (
         "import os, sys",
         "from booktape.processes import terminal",
@@ -189,7 +189,7 @@ def run(script: str, redirections: str = "") -> subprocess.CompletedProcess[str]
 
 @pytest.mark.parametrize("redirections", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "<&-", ""])
 def test_no_file_takes_the_place_of_a_closed_stream(redirections: str) -> None:
-    """Else what some library writes to stderr would land in the first file that was opened: a tape."""
+    """Otherwise text that a library writes to stderr would land in the first opened file: a tape."""
     done = run(
         "  sys.stderr.write('x\\n'); print('y')\n"
         "  sys.exit(os.open('/dev/zero', os.O_RDONLY) > 2 and os.fstat(2) is not None and 7)",
@@ -199,7 +199,7 @@ def test_no_file_takes_the_place_of_a_closed_stream(redirections: str) -> None:
 
 
 def test_a_bug_is_shown_in_full() -> None:
-    """By the same way, and the exit code is Python's own."""
+    """It is shown in the usual way, and the exit code is Python's own."""
     done = run("  raise ValueError('of ours')")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
@@ -215,28 +215,28 @@ HOSTILE: Final = "\x1b]0;owned\x07[/red]:warning:\0\u202egnp\u2066\x9b2J\r"
 SHOWN: Final = r"\x1b]0;owned\x07[/red]:warning:\x00\u202egnp\u2066\x9b2J\r"
 
 
-def test_what_is_not_printable_is_shown_as_an_escape() -> None:
-    """And what is printable, in any script, stays."""
+def test_an_unprintable_character_is_shown_as_an_escape() -> None:
+    """Printable characters of any script stay."""
     assert fit(HOSTILE) == SHOWN
     assert fit("币安人生USDT — 1 µs\nnext") == "币安人生USDT — 1 µs\nnext"
 
 
-def test_what_is_too_long_is_cut() -> None:
-    """And how much is missing is there; but nothing is cut of a report."""
+def test_a_text_that_is_too_long_is_cut() -> None:
+    """It says how much is missing. Reports are never cut."""
     assert fit("x" * (TEXT_MAX + 7)) == "x" * TEXT_MAX + "… (7 characters more)"
     assert fit("x" * TEXT_MAX) == "x" * TEXT_MAX
     assert len(fit("x" * 10**6, None)) == 10**6
 
 
-def test_lines_of_reports_and_errors(capsys: pytest.CaptureFixture[str]) -> None:
-    """Both ways by which a sentence goes out."""
+def test_lines_of_reports_and_errors_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    """These are the two ways in which a sentence is printed."""
     terminal.write_line(HOSTILE)
     terminal.write_to_stderr(HOSTILE)
     assert capsys.readouterr() == (f"{SHOWN}\n", f"booktape: {SHOWN}\n")
 
 
 def test_tables_take_nothing_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    """A symbol named `[/red]` is one; a plain cell, a title and a styled text alike."""
+    """A symbol may be named `[/red]`, in a plain cell, a title or a styled text."""
     table = Table(title=HOSTILE)
     table.add_column("symbol", no_wrap=True)
     table.add_row(HOSTILE)
@@ -257,8 +257,8 @@ def _log() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_log")
-def test_lines_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each value: a text, an error, a tuple that holds texts."""
+def test_values_in_log_lines_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    """A text, an error, or a tuple of texts."""
     log = structlog.get_logger()
     log.info("event", name=HOSTILE, error=str(OSError("x" * 700_000)), first=(HOSTILE,), count=3)
     shown = capsys.readouterr().err
@@ -270,7 +270,7 @@ def test_lines_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("_log")
 def test_a_flood_of_one_line_is_limited(capsys: pytest.CaptureFixture[str]) -> None:
-    """Other events are written as ever; later the flood says how much of it was left out."""
+    """Other events are still written; later a line says how many of the flood were left out."""
     log = structlog.get_logger()
     for number in range(3 * BURST_LINES):
         log.info("flood", number=number)
@@ -282,7 +282,7 @@ def test_a_flood_of_one_line_is_limited(capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.usefixtures("_log")
 def test_kinds_of_unknown_events_are_limited(capsys: pytest.CaptureFixture[str]) -> None:
-    """In number and in length: neither the log nor the memory grows with what others invent."""
+    """In number and in length: neither the log nor memory grows with names that others invent."""
     telemetry = Telemetry()
     for number in range(10 * KINDS_MAX):
         telemetry.record(UnknownEvent(f"kind {number} " + "x" * 1_000))
@@ -295,6 +295,6 @@ def test_kinds_of_unknown_events_are_limited(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("number", "text"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1_400, "1,400 rows")]
 )
-def test_what_is_counted_has_its_number(number: int, text: str) -> None:
-    """One is told from many."""
+def test_a_count_has_the_right_grammatical_number(number: int, text: str) -> None:
+    """Singular for one, plural otherwise."""
     assert counted(number, "row") == text

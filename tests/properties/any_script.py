@@ -72,7 +72,7 @@ class Script:
         self.outputs: list[Output] = []
         self.machine = Reconstruction()
         self.opening = SegmentStart(0, "test", "sim", every, 5, SYMBOLS, audit_s=audit_s)
-        # Most tapes have today's format.
+        # Most tapes have the current format.
         self.opening = replace(self.opening, format=chance.choice([2, 2, 2, 1]))
         truths = {symbol: market.at for symbol, market in self.markets.items()}
         self.ledger = Ledger(truths, every, has_ticks=self.opening.format != 1)
@@ -194,7 +194,7 @@ class Script:
         return [symbol for symbol, feed in self.machine.arbiter.feeds.items() if feed.buffered]
 
     def expire(self) -> None:
-        """The recorder looked at its clock: some seconds have passed, or this waited long enough."""
+        """A tick: some seconds have passed; or one event has waited long enough."""
         if self.opening.format != 1:
             for _ in range(self.chance.randint(1, 3)):
                 self.feed(Tick(self.tick(), self.chance.randint(1, 3) * SECOND))
@@ -266,7 +266,7 @@ class Script:
 # Any: a step of a script, or of a kind of script.
 Step: TypeAlias = Callable[[Any], None]
 
-# Mostly the world works: a step that is listed more than once happens more often.
+# The world mostly works: a step that is listed several times happens more often.
 WORKING: Final[tuple[Step, ...]] = (
     *[Script.deliver] * 8,
     *[Script.happen] * 4,

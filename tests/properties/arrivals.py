@@ -1,4 +1,4 @@
-"""What arrived of one symbol, on which connection: what may be missing, and what may not."""
+"""The events of one symbol that arrived, by connection: which may be missing, and which may not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support.oracle import SECOND
 class Arrivals:
     """All events since the first connection came, and how far each connection is.
 
-    `waived` is the newest id that had arrived when something was given up: a hole before it needs
+    `waived` is the newest id that had arrived when a hole was given up: a hole before it needs
     no other excuse.
     """
 
@@ -59,7 +59,7 @@ class Arrivals:
             event = json.loads(frame.payload)
         except ValueError:
             return
-        # What a witness says stands in a wrapper.
+        # The messages of witnesses have a wrapper.
         if event.get("s") == self.symbol:
             self.events.append((event["U"], event["u"]))
             before = self.reached[frame.connection] or 0
@@ -96,17 +96,17 @@ class Arrivals:
             return ""
         if later <= next_id:
             return f"a gap at id {next_id}, which had been delivered"
-        # Behind a snapshot the holes are old ones: no connection could bring it when it was released.
+        # Holes before a snapshot are old: no connection could fill them when it was released.
         if self._behind(later) and not isinstance(self.frame, DepthAnswer):
             return f"a gap at id {next_id}, which could still be delivered"
         return ""
 
     def compare(self, machine: SymbolSync) -> str:
-        """What is wrong with a LIVE machine that has not got all that arrived; empty if nothing."""
+        """What is wrong with a LIVE machine that lacks events that arrived; empty if nothing is."""
         if machine.state is State.COLD:
             self.events, self.waived = [], 0
         elif machine.state is State.SYNCING:
-            # What it has let go, a snapshot must bring: it begins with what it holds.
+            # A snapshot must bring the events that the machine dropped: it starts from those it holds.
             begins = machine.held[0].event.first_id if machine.held else 0
             self.events = [event for event in self.events if event[1] >= begins]
         else:

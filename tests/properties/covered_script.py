@@ -22,7 +22,7 @@ class CoveredScript(Script):
         self.brought: set[int] = set()
 
     def happen(self) -> None:
-        """All are told, or all but some."""
+        """The event goes to all connections, or to all but some."""
         reached = [connection for connection in self.queues if self.chance.random() < 0.7]
         some = reached or self.chance.sample(list(self.queues), min(1, len(self.queues)))
         self.tell_of(self.chance.choice(SYMBOLS), some)
@@ -55,7 +55,7 @@ class CoveredScript(Script):
         )
 
     def may_close(self, old: int) -> bool:
-        """The successor may have dropped something, which cannot be known yet."""
+        """The successor may have dropped an event, which cannot be known yet."""
         return self.can_go(old)
 
 

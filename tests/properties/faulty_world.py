@@ -58,7 +58,7 @@ LEVELS: Final = 20
 
 @dataclass
 class Message:
-    """One message on its way: due at `due_ns`, and what it shows of its symbol."""
+    """One message on its way: due at `due_ns`, with the state of its symbol that it shows."""
 
     due_ns: int
     payload: bytes
@@ -223,7 +223,7 @@ class World:
         self.feed(Connected(self.wall, self.opened, SYMBOLS))
 
     def close(self, connection: int) -> None:
-        """What has arrived is read; the rest never comes."""
+        """Messages that have arrived are read; the rest never come."""
         self.deliver_from(connection)
         del self.links[connection]
         alive_ns = self.wall - self.chance.randint(0, 2) * SECOND
@@ -232,7 +232,7 @@ class World:
     # ── time ────────────────────────────────────────────────────────────────────────────────
 
     def second(self) -> None:
-        """A second in which all works as it does at the moment, and its tick."""
+        """One second under the present conditions, and its tick."""
         for _ in range(SECOND // STEP_NS):
             self.pass_time()
             self.deliver()
@@ -436,7 +436,7 @@ class World:
             self.dead.add(symbol)
 
     def drop(self) -> None:
-        """Some of what is on its way on one connection never comes."""
+        """Some messages on their way on one connection never come."""
         link = self.links[self.chance.choice([*self.links])]
         self.pass_time()
         for message in [message for message in link.queue if message.is_event][:2]:
@@ -489,7 +489,7 @@ class World:
             self.feed(SymbolListing(self.wall, symbol, "HALT", "0.01", "0.001"))
 
     def pause(self) -> None:
-        """The recorder stands still; what arrived meanwhile is read at the end, after a late tick."""
+        """The recorder stands still; messages that arrived meanwhile are read at the end, after a late tick."""
         self.deliver()
         for _ in range(self.chance.randint(6, 60)):
             self.pass_time()
@@ -508,7 +508,7 @@ class World:
         self.wake(gone)
 
     def wake(self, gone: int = 0) -> None:
-        """The tick comes first, then all that waited, stamped now."""
+        """The tick comes first, then every message that waited, stamped now."""
         self.read_from_ns, self.was_paused = self.now, True
         self.tick(late=True)
         if gone in self.links:
@@ -541,7 +541,7 @@ class World:
             self.feed(StreamMessage(self.wall, connection, payload))
 
     def may_repeat(self, frame: TapeRecord) -> TypeGuard[StreamMessage]:
-        """An event; of ids that began anew a copy would look like another beginning."""
+        """Whether to repeat an event: when ids started over, a copy would look like another restart."""
         is_event = isinstance(frame, StreamMessage) and b"depthUpdate" in frame.payload
         return is_event and not any(place.generation for place in self.places.values())
 

@@ -40,7 +40,7 @@ def promise(kept: object, words: str) -> None:
 
 @dataclass
 class Page:
-    """What was seen of one symbol so far."""
+    """The observations of one symbol so far."""
 
     truth: Truth
     every: int
@@ -123,7 +123,7 @@ class Page:
         promise(not wrong, "; ".join(wrong))
 
     def agree(self, sync: SymbolSync, *, carried: bool) -> None:
-        """What the machine holds must be what it said."""
+        """The machine's state must agree with its outputs."""
         live = sync.state is State.LIVE
         promise((sync.state is State.COLD) != carried, f"{sync.state} while carried is {carried}")
         promise(sync.gap == self.gap, "the machine has another open gap than it told")
@@ -139,7 +139,7 @@ class Page:
 
 
 def grew(before: BookRow, row: BookRow) -> bool:
-    """Whether what is known reaches at least as far as before; None is all the way."""
+    """Whether the horizon reaches at least as far as before; None means without limit."""
     bids, asks = (before.bid_horizon, row.bid_horizon), (before.ask_horizon, row.ask_horizon)
     return all(
         new is None or (old is not None and sign * new <= sign * old)
@@ -148,7 +148,7 @@ def grew(before: BookRow, row: BookRow) -> bool:
 
 
 class Ledger:
-    """A page for each symbol, and what arrived of it."""
+    """A page for each symbol, and the events of it that arrived."""
 
     def __init__(self, truths: Mapping[str, Truth], every: int, *, has_ticks: bool) -> None:
         self.pages = {symbol: Page(truth, every, has_ticks) for symbol, truth in truths.items()}

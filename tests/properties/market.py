@@ -28,7 +28,7 @@ class Market:
         return side
 
     def at(self, update_id: int) -> tuple[Side, Side]:
-        """Both sides as they were once `update_id` had happened."""
+        """Both sides as they were after `update_id`."""
         assert self.first_id <= update_id <= self.last_id
         return self.books[update_id - self.first_id]
 

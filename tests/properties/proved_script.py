@@ -46,12 +46,12 @@ class ProvedScript(Script):
         for connection, length in lengths.items():
             queue = self.queues[connection]
             spoken = [Sent(number, symbol, market.last_id, word, is_witness=True) for word in words]
-            # Mostly they come just before their event.
+            # Most come just before their event.
             at = max(len(words) - self.chance.choice([0, 0, 0, 1, 2]), 0)
             queue[length:] = [*spoken[:at], *queue[length:], *spoken[at:]]
 
     def deliver_from(self, connection: int, *, keep: bool, garbled: bool) -> None:
-        """What is garbled is never a witness; nor is what is dropped."""
+        """Messages of witnesses are never garbled or dropped."""
         garbled = garbled and not self.queues[connection][0].is_witness
         super().deliver_from(connection, keep=keep, garbled=garbled)
 
@@ -64,7 +64,7 @@ class ProvedScript(Script):
                 queue.remove(message)
 
     def answer(self, *, age: int = 0) -> None:
-        """First the request leaves, and whatever happens may happen before its answer comes."""
+        """The request is sent first, and anything may happen before its answer comes."""
         if not self.requests:
             return
         symbol = self.requests[0]
@@ -96,14 +96,14 @@ class ProvedScript(Script):
 
 
 def touch(market: Market, update_id: int) -> tuple[tuple[float, float] | None, ...]:
-    """The best level of each side, once this id had happened."""
+    """The best level of each side after this id."""
     bids, asks = market.at(update_id)
     best = doubles(bids, best_is_highest=True)[:1], doubles(asks, best_is_highest=False)[:1]
     return tuple(side[0] if side else None for side in best)
 
 
 def tickers(market: Market, before: int) -> list[BookTicker]:
-    """One for each id after `before` that changed the touch."""
+    """A ticker for each id after `before` that changed the touch."""
     return [
         BookTicker(market.symbol, n, *touch(market, n))
         for n in range(before + 1, market.last_id + 1)
@@ -112,7 +112,7 @@ def tickers(market: Market, before: int) -> list[BookTicker]:
 
 
 def top(market: Market, update_id: int) -> TopLevels:
-    """The best levels of each side as they were then."""
+    """The best levels of each side after this id."""
     bids, asks = market.at(update_id)
     sides = doubles(bids, best_is_highest=True), doubles(asks, best_is_highest=False)
     return TopLevels(market.symbol, update_id, *(side[:LEVELS] for side in sides))

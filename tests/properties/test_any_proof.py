@@ -49,8 +49,8 @@ def test_numbered_proofs_keep_every_promise(fifty: int) -> None:
 
 
 @pytest.mark.long
-def test_proofs_are_eventful() -> None:
-    """Every witness is heard often, answers wait, and horizons grow within an epoch."""
+def test_the_scripts_of_proofs_are_eventful() -> None:
+    """Every witness is compared often, answers wait, and horizons grow within an epoch."""
     count: Counter[str] = Counter()
     for seed in range(100):
         script = play_proved(Random(seed))
@@ -73,7 +73,7 @@ def test_proofs_are_eventful() -> None:
 
 
 def stored(machine: Reconstruction, frames: list[TapeRecord]) -> list[object]:
-    """All outputs but requests: those concern nothing that is stored."""
+    """All outputs except requests, which do not affect stored data."""
     outputs = [output for frame in frames for output in machine.apply(frame)]
     return [
         frozen(output)
@@ -83,8 +83,8 @@ def stored(machine: Reconstruction, frames: list[TapeRecord]) -> list[object]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_segment_that_ends_anywhere_is_followed_by_one_that_says_the_same(seed: int) -> None:
-    """Read alone from its checkpoints or after the previous one: rows, gaps and checks are equal."""
+def test_a_segment_cut_anywhere_is_followed_by_one_with_the_same_outputs(seed: int) -> None:
+    """Whether it is read alone from its checkpoints or after the previous one, rows, gaps and checks are equal."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(book_checks, "LEVELS", LEVELS)
         tape = play_proved(Random(seed)).tape
@@ -149,19 +149,19 @@ class Liar:
 
 @given(st.randoms(use_true_random=False))
 def test_a_lie_inside_the_horizon_is_found_by_the_next_audit(chance: Random) -> None:
-    """If and only if the book is not true any more; then the epoch ends, and the next one is true."""
+    """If and only if the book is no longer true; then the epoch ends, and the next one is true."""
     check_audit(chance)
 
 
-def test_lies_are_found_and_outdated_ones_are_not() -> None:
-    """Numbered scripts: some lies were overwritten, or removed by an audit, before the last one."""
+def test_lies_are_found_unless_they_were_corrected_before() -> None:
+    """In numbered scripts some lies are overwritten, or removed by an audit, before the last audit."""
     found = [check_audit(Random(seed)) for seed in range(200)]
     assert found.count(True) >= 50
     assert found.count(False) >= 50
 
 
 def check_audit(chance: Random) -> bool:
-    """Whether the book was wrong, which the last audit must say."""
+    """Whether the book was wrong, which the last audit must report."""
     liar = Liar(chance)
     for _ in range(chance.randint(5, 40)):
         liar.act()

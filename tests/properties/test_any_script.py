@@ -33,8 +33,8 @@ def test_any_script_keeps_every_promise(chance: Random) -> None:
 
 
 @given(st.randoms(use_true_random=False))
-def test_no_gap_while_some_connection_brings_each_event(chance: Random) -> None:
-    """Connections drop, garble, lag, roll over, are cut: one epoch, no gap, no second request."""
+def test_there_is_no_gap_while_each_event_comes_on_some_connection(chance: Random) -> None:
+    """Connections drop, garble, lag, roll over and are cut: one epoch, no gap, no second request."""
     play_covered(chance)
 
 
@@ -48,8 +48,8 @@ def test_numbered_scripts_keep_every_promise(hundred: int) -> None:
 
 
 @pytest.mark.long
-def test_connections_are_eventful() -> None:
-    """In scripts that must not show it, connections come and go, and events run ahead and wait."""
+def test_the_scripts_of_connections_are_eventful() -> None:
+    """Where books must not be affected, connections still come and go, and events run ahead and wait."""
     notes: list[TapeRecord] = []
     waits = 0
     for seed in range(50):
@@ -67,7 +67,7 @@ def test_connections_are_eventful() -> None:
 
 @pytest.mark.long
 def test_scripts_are_eventful() -> None:
-    """They lose books and updates, rebuild several times, and show many rows: none is idle talk."""
+    """They lose books and updates, resync several times, and produce many rows: none is trivial."""
     scripts = [play(Random(seed)) for seed in range(100)]
     pages = [page for script in scripts for page in script.ledger.pages.values()]
     assert max(page.epoch for page in pages) >= 4
@@ -97,8 +97,10 @@ def outputs_of(machine: Reconstruction, frames: list[TapeRecord]) -> list[object
 
 @pytest.mark.parametrize("act", [play, play_covered])
 @pytest.mark.parametrize("seed", range(6))
-def test_a_tape_cut_anywhere_says_the_same(seed: int, act: Callable[[Random], Script]) -> None:
-    """Segment start, checkpoints and standing connections replace all that was before the cut."""
+def test_a_tape_cut_anywhere_gives_the_same_outputs(
+    seed: int, act: Callable[[Random], Script]
+) -> None:
+    """Segment start, checkpoints and open connections replace everything before the cut."""
     tape = act(Random(seed)).tape
     opening = tape[0]
     assert isinstance(opening, SegmentStart)
@@ -110,7 +112,7 @@ def test_a_tape_cut_anywhere_says_the_same(seed: int, act: Callable[[Random], Sc
         assert after == outputs_of(first, tape[cut:]), f"cut after frame {cut}"
 
 
-def test_same_tape_same_bytes() -> None:
-    """Reading a tape twice gives byte-equal rows: nothing but the tape decides."""
+def test_the_same_tape_gives_the_same_bytes() -> None:
+    """Reading a tape twice gives byte-equal rows: they depend on the tape alone."""
     tape = play(Random(7)).tape
     assert outputs_of(Reconstruction(), tape) == outputs_of(Reconstruction(), tape)

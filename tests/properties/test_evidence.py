@@ -47,7 +47,7 @@ def test_an_honest_exchange_never_makes_a_book_unknown() -> None:
 
 @pytest.mark.long
 def test_faults_are_eventful() -> None:
-    """Every reason for a gap comes up."""
+    """Every reason for a gap occurs."""
     reasons: Counter[str] = Counter()
     for seed in range(100, 140):
         outputs = play_world(Random(seed)).record.outputs

@@ -72,7 +72,7 @@ def take_without_what_runs_ahead(
 def take_out_of_order(
     feed: SymbolFeed, connection: int, event: DepthEvent, at: int
 ) -> ReleasedEvents:
-    """The last to come waits last, whatever its id."""
+    """Events wait in order of arrival, whatever their ids."""
     earlier, feed.buffered = feed.buffered, []
     ready = take(feed, connection, event, at)
     feed.buffered = earlier + feed.buffered

@@ -148,7 +148,7 @@ def of_any_connection(check: BookTickerCheck, ticker: BookTicker, _: int) -> lis
 
 
 def with_its_own_id_only(check: BookTickerCheck) -> list[Comparison]:
-    """Settled by a ticker of the same id, as if none later could come."""
+    """A touch is settled by a ticker of the same id, as if no later one could come."""
     found = []
     newest_id = check.tickers[-1].update_id
     while check._touches and check._touches[0].update_id <= newest_id + 1:
@@ -215,8 +215,8 @@ def test_loosened_proof_is_found(name: str) -> None:
     print(f"{name}: script {found[0]}: {str(found[1])[:160]}")  # noqa: T201
 
 
-def test_which_kept_events_the_answer_contains_is_not_a_safety_rule() -> None:
-    """Applying those again, too, ends in the same book: sizes are absolute, the last one counts."""
+def test_skipping_kept_events_that_the_answer_contains_is_not_a_safety_rule() -> None:
+    """Applying them again gives the same book: sizes are absolute, and the last one counts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Audit, "book_of_answer", with_all_kept_events)
         for seed in range(100):

@@ -41,7 +41,7 @@ def row(state: State, item: type, when: Callable[..., bool]) -> Rule:
     return found
 
 
-# The rows that keep a book right, by the names of what they decide.
+# The rows that keep a book right, named after their decisions.
 OLD: Final = row(LIVE, DepthEvent, SymbolSync._is_old)
 CHAINS: Final = row(LIVE, DepthEvent, SymbolSync._chains)
 LOSE: Final = row(LIVE, DepthEvent, SymbolSync._always)
@@ -202,8 +202,8 @@ def test_loosened_rule_is_found(name: str) -> None:
     print(f"{name}: script {found[0]}: {found[1]}")  # noqa: T201
 
 
-def test_stale_answers_are_not_a_safety_rule() -> None:
-    """Taking every answer as it comes costs gaps, and never a wrong or silent book."""
+def test_refusing_stale_answers_is_not_a_safety_rule() -> None:
+    """Accepting every answer costs gaps, but never gives a wrong or silent book."""
     rules = swapped(STALE, condition=never)
     for seed in range(200):
         play(Random(seed), rules)
