@@ -10,7 +10,7 @@ from e2e.commands import BOOKTAPE
 
 
 def test_the_command_line_alone_loads_no_large_library() -> None:
-    """`booktape --version`, a completion, and each process of --jobs begin without Arrow, numpy and aiohttp."""
+    """`booktape --version`, a completion, and each process of --jobs start without Arrow, numpy and aiohttp."""
     question = (
         "import sys, booktape.cli; print({'aiohttp', 'numpy', 'pyarrow'} & sys.modules.keys())"
     )
@@ -21,7 +21,7 @@ def test_the_command_line_alone_loads_no_large_library() -> None:
 
 
 def test_the_list_of_commands_has_a_sentence_for_each() -> None:
-    """The first one of its own help."""
+    """It is the first sentence of the command's own help."""
     page = subprocess.run([*BOOKTAPE, "--help"], capture_output=True, text=True, check=True).stdout
     words = " ".join(page.replace("│", " ").split())
     for name in (name for name in app if not name.startswith("-")):

@@ -1,4 +1,4 @@
-"""The error tree: drawn as it is, and each leaf says what happened and what to do."""
+"""The error tree: the drawing is right, and each leaf says what happened and what to do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_drawing_is_the_tree() -> None:
             drawn[name] = above[-1][1] if above else "Exception"
             above.append((depth, name))
     parents = {each.__name__: each.__base__.__name__ for each in CLASSES if each.__base__}
-    # The root of Python's own warnings is in the drawing, too.
+    # The root of Python's own warnings is in the drawing too.
     assert drawn == parents | {"UserWarning": "Exception"}
 
 
@@ -54,35 +54,35 @@ def test_the_drawing_is_the_tree() -> None:
         (DamagedTape("x"), 74),
     ],
 )
-def test_exit_codes(error: BooktapeError, code: int) -> None:
+def test_each_error_has_its_exit_code(error: BooktapeError, code: int) -> None:
     """2 for the user's mistake, 74 for the disk, 1 for the rest."""
     assert error.exit_code == code
 
 
 def test_an_unknown_symbol_is_explained() -> None:
-    """One sentence, with the likely name when there is one."""
+    """In one sentence, with the likely name if there is one."""
     known = UnknownSymbol("BTCUSD", "Binance Spot", "BTCUSDT")
     assert str(known) == "BTCUSD is not a Binance Spot symbol. Did you mean BTCUSDT?"
     assert (known.symbol, known.suggestion) == ("BTCUSD", "BTCUSDT")
     assert str(UnknownSymbol("X", "Binance Spot", None)) == "X is not a Binance Spot symbol."
 
 
-def test_refusals_name_what_to_do() -> None:
-    """A symbol to leave out, a directory to choose."""
+def test_refusals_say_what_to_do() -> None:
+    """Which symbol to leave out, or to choose another directory."""
     inexact = InexactSymbol("X")
     assert inexact.symbol == "X"
     assert str(inexact).startswith("X is refused: its price can need more digits")
     assert "data is in use" in str(DirectoryInUse("data"))
 
 
-def test_a_process_that_failed_says_with_which_code() -> None:
-    """The whole recording ends with it."""
+def test_a_failed_process_passes_on_its_exit_code() -> None:
+    """The whole recording ends with this code."""
     error = WorkerFailed("One of the processes ended.", 74)
     assert (str(error), error.exit_code) == ("One of the processes ended.", 74)
 
 
-def test_too_fast_says_how_long() -> None:
-    """A driver reads the seconds that are owed, and may treat it as any refusal."""
+def test_a_rate_limit_error_says_how_long_to_wait() -> None:
+    """A caller can read the seconds to wait, and may treat it like any HTTP error."""
     error = RateLimited(418, "banned", 120.0)
     assert isinstance(error, HttpStatusError)
     assert (error.status, error.retry_after_s) == (418, 120.0)

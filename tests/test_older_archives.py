@@ -46,8 +46,8 @@ def call(*line: str | Path) -> int:
     return code if isinstance(code, int) else 0
 
 
-def test_each_format_of_the_past_is_among_them() -> None:
-    """A new format comes with an archive of the one before it."""
+def test_there_is_an_archive_of_each_format() -> None:
+    """A new format must come with an archive of the previous one."""
     formats = set()
     for name in NAMES:
         for path in (KEPT / name).glob("tape/*/*"):
@@ -56,15 +56,15 @@ def test_each_format_of_the_past_is_among_them() -> None:
     assert formats == set(range(1, FORMAT + 1))
 
 
-def test_it_verifies(archive: Path) -> None:
-    """Every row of it, with nothing unproven."""
+def test_an_old_archive_verifies(archive: Path) -> None:
+    """Every row is verified, and none is unproven."""
     report = verified(archive)
     assert report.exit_code == 0, report.found.kept
     assert report.found.symbols[SYMBOL].equal["rows"] > 20
 
 
-def test_it_is_read(archive: Path) -> None:
-    """Rows, gaps, checks and notes; the book at a moment; every event."""
+def test_an_old_archive_is_read(archive: Path) -> None:
+    """Rows, gaps, checks and notes, the book at a moment, and every event."""
     recording = booktape.open(archive)
     rows = recording.snapshots(SYMBOL).to_arrow()
     stored = [
@@ -83,8 +83,8 @@ def test_it_is_read(archive: Path) -> None:
     assert not recording.damaged
 
 
-def test_it_is_rebuilt(archive: Path, tmp_path: Path) -> None:
-    """At its own N into the same rows and gaps; at a finer one into more; and both verify."""
+def test_an_old_archive_is_rebuilt(archive: Path, tmp_path: Path) -> None:
+    """With its own N the rows and gaps are the same; a smaller N gives more rows; both verify."""
     before = booktape.open(archive)
     for every in (EVERY, 1):
         out = tmp_path / str(every)
@@ -96,16 +96,16 @@ def test_it_is_rebuilt(archive: Path, tmp_path: Path) -> None:
         assert verified(out).exit_code == 0
 
 
-def test_it_is_exported(archive: Path, tmp_path: Path) -> None:
-    """Its rows, and its events."""
+def test_an_old_archive_is_exported(archive: Path, tmp_path: Path) -> None:
+    """Both its rows and its events."""
     for form in ("parquet", "incremental_book_L2"):
         out = tmp_path / form
         assert call("export", archive, "--format", form, "--symbol", SYMBOL, "--out", out) == 0
         assert any(path.stat().st_size for path in out.rglob("*") if path.is_file())
 
 
-def test_a_recording_continues_in_it(archive: Path) -> None:
-    """The next epoch follows the last one, over a gap, and all of both verifies."""
+def test_a_recording_continues_in_an_old_archive(archive: Path) -> None:
+    """The next epoch follows the last one after a gap, and both recordings verify completely."""
     before = booktape.open(archive).snapshots(SYMBOL).to_arrow()
     last = max(sealed_tapes(Layout(archive)))
     now_s = last.start_us // 10**6 + 3_600
@@ -129,8 +129,8 @@ def test_a_recording_continues_in_it(archive: Path) -> None:
     assert report.exit_code == 0, report.found.kept
 
 
-def test_its_tapes_are_removed_like_others(archive: Path) -> None:
-    """Once they are verified."""
+def test_tapes_of_an_old_archive_are_removed_like_others(archive: Path) -> None:
+    """They are removed once they are verified."""
     rows = booktape.open(archive).snapshots(SYMBOL).to_arrow()
     outcome = prune(archive, Rules(tapes=Limit(age_s=0)))
     assert len(outcome.tapes) > 1
@@ -144,7 +144,7 @@ def test_its_tapes_are_removed_like_others(archive: Path) -> None:
 
 @pytest.fixture
 def later(tmp_path: Path) -> Path:
-    """An archive of today, except for its last tape, which says that it is of a format that is not known yet."""
+    """A present-day archive whose last tape says that it has a format not yet known."""
     root = shutil.copytree(KEPT / NAMES[-1], tmp_path / "later")
 
     def change(lines: list[dict[str, object]]) -> None:
@@ -158,7 +158,7 @@ def later(tmp_path: Path) -> Path:
 def test_a_tape_of_a_later_format_is_not_guessed_at(
     later: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each reader names it, and says what to do; all other tapes are read."""
+    """Each reader names it and says what to do; all other tapes are read."""
     with pytest.warns(DamagedFile, match="reads formats up to"):
         list(booktape.open(later).replay(SYMBOL))
     assert any(f"its format is {FORMAT + 1}" in one.what for one in verified(later).found.kept)
@@ -167,7 +167,7 @@ def test_a_tape_of_a_later_format_is_not_guessed_at(
 
 
 def test_an_unsealed_tape_of_a_later_format_stays_as_it_is(tmp_path: Path) -> None:
-    """An older version does not recover what it does not know: it does not start."""
+    """A version that does not know the format does not recover the tape: it refuses to start."""
     layout, segment = Layout(tmp_path), Segment(10**15, "later")
     layout.unsealed_of(segment).mkdir(parents=True)
     writer = TapeWriter(layout.writing_tape(segment))
@@ -183,7 +183,7 @@ def test_an_unsealed_tape_of_a_later_format_stays_as_it_is(tmp_path: Path) -> No
 
 
 def test_a_manifest_of_a_later_format_is_named(archive: Path) -> None:
-    """By verify, and by whatever else reads it."""
+    """By verify, and by every other reader."""
     path = min(archive.glob("manifests/*/*"))
     manifest = json.loads(path.read_bytes()) | {"format": 2}
     path.write_text(json.dumps(manifest))

@@ -1,4 +1,4 @@
-"""One event can be followed from the session to its row by searchable names: these are the hops."""
+"""One event can be followed from the session to its row by searchable names: these are the steps."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ HOPS = (
 )
 
 
-def test_an_event_becomes_a_row_by_these_hops(tmp_path: Path) -> None:
-    """In this order, each once or more; docs/architecture.md names most of their files."""
+def test_an_event_becomes_a_row_by_these_steps(tmp_path: Path) -> None:
+    """In this order, each at least once; docs/architecture.md names most of their files."""
     session = RecordingSession(Layout(tmp_path), Segment(0, "a"), SameThread(), start(BTC))
     session.handle(connected(1))
     session.handle(rest(snapshot(10), 2))

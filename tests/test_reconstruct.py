@@ -41,7 +41,7 @@ ETH_BOOK = snapshot(500, {"1": "1"}, symbol=E)
 
 
 def test_the_first_row_is_the_snapshot_itself() -> None:
-    """A book that becomes known is written at once: no event time, no updates."""
+    """A book that becomes known is written at once, without event time and with zero updates."""
     asked, synced, row = feed_all(start(), connected(1), rest(BOOK, 2))
     assert asked == FetchSnapshot(B, 1)
     assert synced == BookSynced(B, 1, 10)
@@ -53,7 +53,7 @@ def test_the_first_row_is_the_snapshot_itself() -> None:
 
 @pytest.mark.parametrize("every", [1, 2, 3, 7, 100])
 def test_rows_are_exactly_n_events_apart(every: int) -> None:
-    """After the snapshot's row, one row in every N applied events, each with the book of its id."""
+    """After the row of the snapshot there is a row every N applied events, with the book as of its id."""
     machine = known(every)
     written = rows(feed_all(*(stream(tick, 3) for tick in ticks(11, 40)), to=machine))
     assert [row.updates for row in written] == list(range(every, 31, every))
@@ -61,14 +61,14 @@ def test_rows_are_exactly_n_events_apart(every: int) -> None:
 
 
 def test_ignored_events_do_not_count() -> None:
-    """Only applied events move the count; repeats and stale ones do not."""
+    """Only applied events count; repeated and stale ones do not."""
     machine = known(every=2)
     outputs = feed_all(*(stream(tick, 3) for tick in [*ticks(11, 11), *ticks(9, 12)]), to=machine)
     assert [(row.update_id, row.updates) for row in rows(outputs)] == [(12, 2)]
 
 
 def test_a_gap_in_one_symbol_never_touches_another() -> None:
-    """One symbol misses an id: it alone is lost, for exactly one request."""
+    """One symbol misses an id: it alone is lost, at the cost of exactly one request."""
     machine = Reconstruction()
     both = connected(1, symbols=(B, E))
     feed_all(start(B, E), both, rest(BOOK, 2), rest(ETH_BOOK, 2), to=machine)
@@ -100,8 +100,8 @@ def test_a_gap_ends_where_the_next_epoch_begins() -> None:
     assert machine.open_gaps() == []
 
 
-def test_held_events_keep_the_time_they_arrived() -> None:
-    """Events that waited for the snapshot make rows stamped with their own frame's time."""
+def test_held_events_keep_their_arrival_time() -> None:
+    """Rows of events that waited for the snapshot have the time of their own frames."""
     machine = Reconstruction()
     feed_all(start(), connected(1), to=machine)
     waiting = [stream(tick, 2 + n) for n, tick in enumerate(ticks(10, 12))]
@@ -115,7 +115,7 @@ def test_held_events_keep_the_time_they_arrived() -> None:
 
 
 def test_held_events_that_do_not_chain_are_a_gap_at_once() -> None:
-    """The snapshot joins, then a hole among the held events ends that epoch and asks again."""
+    """The snapshot joins; then a hole among the held events ends the epoch and causes another request."""
     machine = Reconstruction()
     feed_all(start(), connected(1), to=machine)
     feed_all(stream(event(11, 11), 2), stream(event(13, 13), 2), to=machine)
@@ -131,7 +131,7 @@ def test_held_events_that_do_not_chain_are_a_gap_at_once() -> None:
 
 
 def test_malformed_frames_do_not_stop_anything() -> None:
-    """Garbage is reported and the book continues: what was garbled need not have been an event."""
+    """Garbage is reported and the book continues: a garbled frame need not have been an event."""
     machine = known()
     (malformed,) = feed_all(stream(b"\xff{", 3), to=machine)
     assert isinstance(malformed, MalformedMessage)
@@ -140,8 +140,8 @@ def test_malformed_frames_do_not_stop_anything() -> None:
     assert isinstance(row, BookRow)
 
 
-def test_messages_that_are_no_market_data() -> None:
-    """Other events, another's symbol, the exchange's farewell: told, and nothing else happens."""
+def test_messages_that_are_not_market_data_change_nothing() -> None:
+    """Other events, a foreign symbol, the exchange's shutdown notice: they are only reported."""
     machine = known()
     outputs = feed_all(
         stream(b'{"e":"trade"}', 3),
@@ -158,8 +158,8 @@ def test_messages_that_are_no_market_data() -> None:
     ]
 
 
-def test_unreadable_answers_are_asked_again() -> None:
-    """An error page in place of a snapshot is told, and the request repeated with its number."""
+def test_requests_with_unreadable_answers_are_repeated() -> None:
+    """An error page instead of a snapshot is reported, and the request repeated with its number."""
     machine = Reconstruction()
     feed_all(start(), connected(1), to=machine)
     malformed, again = feed_all(DepthAnswer(2 * SECOND, B, 5000, b"<html>"), to=machine)
@@ -170,8 +170,8 @@ def test_unreadable_answers_are_asked_again() -> None:
 
 
 @pytest.mark.parametrize("why", [STOPPED, KILLED])
-def test_an_ending_loses_every_connection(why: str) -> None:
-    """A recorder that is stopped or killed knows nothing from then on: each known book becomes a gap."""
+def test_the_end_of_a_recording_loses_every_connection(why: str) -> None:
+    """A stopped or killed recorder knows nothing from then on: a gap begins for each known book."""
     machine = known()
     feed_all(connected(3, 1), to=machine)
     outputs = feed_all(SegmentEnd(9 * SECOND, why), to=machine)
@@ -180,8 +180,8 @@ def test_an_ending_loses_every_connection(why: str) -> None:
     assert machine.arbiter.connections == {}
 
 
-def test_an_ending_reports_the_gaps_that_are_still_open() -> None:
-    """They are stored as they are; what the ending itself opens is told apart."""
+def test_the_end_of_a_recording_reports_gaps_that_are_still_open() -> None:
+    """They are stored as they are; gaps that the end itself opens are reported separately."""
     machine = known()
     feed_all(lost(4), to=machine)
     assert feed_all(SegmentEnd(9 * SECOND, STOPPED), to=machine) == [
@@ -216,7 +216,7 @@ def test_a_symbol_left_out_keeps_its_epoch() -> None:
     assert later.symbols == (E,)
 
 
-def test_same_frames_same_bytes() -> None:
+def test_the_same_frames_give_the_same_bytes() -> None:
     """The same tape gives byte-equal rows, and rows do not change while the book does."""
     tape: list[TapeRecord] = [start(), connected(1), rest(BOOK, 2)]
     tape += [stream(tick, 3) for tick in ticks(11, 30)]

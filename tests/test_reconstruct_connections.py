@@ -23,7 +23,7 @@ GARBAGE = "it delivered garbage"
 
 
 def test_a_connection_is_renewed_only_when_ids_stop_chaining() -> None:
-    """Then the garbled message was an event; its connection is replaced once, not twice."""
+    """That shows that the garbled message was an event; its connection is replaced once, not twice."""
     machine = known()
     feed_all(stream(b"garbled", 3), to=machine)
     outputs = feed_all(stream(event(12, 12), 4), to=machine)
@@ -33,16 +33,16 @@ def test_a_connection_is_renewed_only_when_ids_stop_chaining() -> None:
     assert ReplaceConnection(0, GARBAGE) not in outputs
 
 
-def test_a_new_connection_of_the_same_number_starts_clean() -> None:
-    """Garbage on the old one says nothing about the next, nor about the other one."""
+def test_a_new_connection_with_the_same_number_starts_clean() -> None:
+    """Garbage on the old connection says nothing about the new one or about others."""
     machine = known()
     feed_all(connected(3, 1), stream(b"garbled", 3), lost(4), connected(5), lost(5, 1), to=machine)
     outputs = feed_all(stream(event(12, 12), 6), to=machine)
     assert [type(output) for output in outputs] == [BookLost, FetchSnapshot]
 
 
-def test_garbage_that_another_connection_made_good_is_no_gap() -> None:
-    """Until ids stop chaining. Then the connection that sent garbage is replaced, whichever shows the hole."""
+def test_garbage_is_no_gap_if_another_connection_delivers_the_event() -> None:
+    """When ids stop chaining, the connection that sent garbage is replaced, whichever connection shows the hole."""
     machine = known()
     feed_all(connected(3, 1), stream(b"garbled", 3, 1), to=machine)
     outputs = feed_all(stream(event(11, 11), 3), stream(event(12, 12), 3, 1), to=machine)
@@ -51,8 +51,8 @@ def test_garbage_that_another_connection_made_good_is_no_gap() -> None:
     assert ReplaceConnection(1, GARBAGE) in feed_all(stream(event(15, 15), 4), to=machine)
 
 
-def test_what_a_connection_did_not_subscribe_to_is_foreign() -> None:
-    """Even when another one did: it would be unknown when that one is lost."""
+def test_a_message_of_a_symbol_not_subscribed_to_is_foreign() -> None:
+    """Even if another connection subscribed to it: the symbol is lost when that connection is."""
     machine = Reconstruction()
     feed_all(start(B, E), connected(1), connected(1, 1, (E,)), to=machine)
     assert feed_all(stream(event(1, 1, symbol=E), 2), to=machine) == [
@@ -60,8 +60,8 @@ def test_what_a_connection_did_not_subscribe_to_is_foreign() -> None:
     ]
 
 
-def test_two_connections_write_each_event_once() -> None:
-    """The second copy falls away, whichever connection is the faster one."""
+def test_each_event_of_two_connections_is_written_once() -> None:
+    """The second copy is dropped, whichever connection is faster."""
     machine = known()
     feed_all(connected(3, 1), to=machine)
     order = [(11, 0), (11, 1), (12, 1), (13, 1), (12, 0), (13, 0)]
@@ -70,8 +70,8 @@ def test_two_connections_write_each_event_once() -> None:
     assert len(outputs) == 3
 
 
-def test_what_one_connection_drops_another_fills() -> None:
-    """The event that ran ahead waits, each row has its own frame's time, and nothing is asked."""
+def test_an_event_that_one_connection_drops_comes_from_another() -> None:
+    """The event that ran ahead waits, each row has the time of its own frame, and nothing is requested."""
     machine = known()
     feed_all(connected(3, 1), to=machine)
     assert feed_all(stream(event(12, 12), 4, 0), to=machine) == []
@@ -83,8 +83,8 @@ def test_what_one_connection_drops_another_fills() -> None:
     assert len(outputs) == 2
 
 
-def test_a_hold_that_ran_out_is_a_gap() -> None:
-    """The recorder waited long enough for the other connection, and says so on the tape."""
+def test_an_expired_hold_is_a_gap() -> None:
+    """The recorder has waited long enough for the other connection, and notes it on the tape."""
     machine = known()
     feed_all(connected(3, 1), stream(event(12, 12), 4, 0), to=machine)
     outputs = feed_all(HoldExpired(9 * SECOND, B), to=machine)
@@ -92,7 +92,7 @@ def test_a_hold_that_ran_out_is_a_gap() -> None:
 
 
 def test_a_snapshot_decides_where_events_must_join() -> None:
-    """The first event after it runs ahead of what one connection dropped; the other brings that."""
+    """The first event after it runs ahead of one that a connection dropped and the other delivers."""
     machine = Reconstruction()
     feed_all(start(), connected(1, 0), connected(1, 1), rest(BOOK, 2), to=machine)
     assert feed_all(stream(event(12, 12), 3, 0), to=machine) == []
@@ -100,7 +100,7 @@ def test_a_snapshot_decides_where_events_must_join() -> None:
 
 
 def test_a_snapshot_releases_what_waits_for_older_events() -> None:
-    """No connection needs to bring what it holds: the event behind the hole is applied at once."""
+    """No connection needs to deliver ids that it contains: the event behind the hole is applied at once."""
     machine = known()
     feed_all(connected(3, 1), connected(3, 2), stream(event(12, 12), 3, 0), to=machine)
     feed_all(HoldExpired(9 * SECOND, B), stream(event(15, 15), 9, 0), to=machine)
@@ -108,8 +108,8 @@ def test_a_snapshot_releases_what_waits_for_older_events() -> None:
     assert [(row.update_id, row.epoch) for row in rows(outputs)] == [(14, 2), (15, 2)]
 
 
-def test_what_waits_is_lost_with_the_last_connection() -> None:
-    """An event that ran ahead says that the book is old: the gap begins before it came."""
+def test_waiting_events_are_lost_with_the_last_connection() -> None:
+    """An event that ran ahead shows that the book is outdated: the gap begins before the event came."""
     machine = known()
     feed_all(connected(3, 1), stream(event(12, 12), 4, 0), to=machine)
     outputs = feed_all(lost(5, 0), lost(6, 1), to=machine)
@@ -118,8 +118,8 @@ def test_what_waits_is_lost_with_the_last_connection() -> None:
     assert (machine.syncs[B].state, machine.open_gaps()) == (State.COLD, [gap])
 
 
-def test_only_the_last_connection_s_loss_is_a_gap() -> None:
-    """While another carries the stream nothing is lost; then the gap begins at the sign of life."""
+def test_only_the_loss_of_the_last_connection_is_a_gap() -> None:
+    """While another carries the stream nothing is lost; then the gap begins at the last sign of life."""
     machine = known()
     feed_all(connected(3, 1), to=machine)
     assert feed_all(lost(4, 0), to=machine) == []
@@ -128,13 +128,13 @@ def test_only_the_last_connection_s_loss_is_a_gap() -> None:
     assert outputs == [BookLost(GapInterval(B, 1, 7 * SECOND, 11, "disconnected"))]
 
 
-def test_losing_nothing_is_quiet() -> None:
-    """A connection that goes before its first answer leaves no gap: no epoch had begun."""
+def test_losing_a_connection_before_any_answer_is_no_gap() -> None:
+    """No epoch had begun."""
     assert feed_all(start(), connected(1), lost(2)) == [FetchSnapshot(B, 1)]
 
 
 def test_a_segment_may_end_while_an_event_waits() -> None:
-    """The next one knows what waits, and for whom: the hole is filled there."""
+    """The next segment knows which event waits for which connection: the hole is filled there."""
     machine = known()
     feed_all(connected(3, 1), stream(event(12, 12), 4, 0), to=machine)
     later = Reconstruction()

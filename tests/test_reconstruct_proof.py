@@ -54,7 +54,7 @@ def passed(outputs: list[Output]) -> list[tuple[int, int, int]]:
 
 
 def test_an_audit_passes_and_the_book_knows_more() -> None:
-    """From then on rows hold more levels and a wider horizon, without a new epoch."""
+    """From then on rows have more levels and a wider horizon, without a new epoch."""
     machine = known(book=NARROW)
     outputs = feed_all(asked(3), stream(event(11, 11), 4), answer(10, 5), to=machine)
     assert passed(outputs) == [(11, 5, 3)]
@@ -64,7 +64,7 @@ def test_an_audit_passes_and_the_book_knows_more() -> None:
 
 
 def test_an_answer_ahead_of_the_book_waits_for_the_event_that_reaches_it() -> None:
-    """The row that is due at that event comes after the check, and knows what it taught."""
+    """The row due at that event comes after the check, and contains what the book learnt from it."""
     machine = known(book=NARROW)
     outputs = feed_all(asked(3), answer(12, 4, "12"), stream(event(11, 11), 5), to=machine)
     assert passed(outputs) == []
@@ -74,8 +74,8 @@ def test_an_answer_ahead_of_the_book_waits_for_the_event_that_reaches_it() -> No
     assert row.bid_horizon is None
 
 
-def test_an_event_that_straddles_the_answer() -> None:
-    """Whether it comes before the answer or after it, its sizes are those of its end."""
+def test_an_event_that_straddles_the_answer_is_applied_whole() -> None:
+    """Whether it comes before or after the answer, its sizes are as of its last id."""
     straddling = stream(event(11, 14, {"100": "14", "98": "5"}), 4)
     late, early = answer(12, 5, "12"), answer(12, 4, "12")
     orders: list[list[TapeRecord]] = [[straddling, late], [early, straddling]]
@@ -87,8 +87,8 @@ def test_an_event_that_straddles_the_answer() -> None:
 
 
 @pytest.mark.parametrize("last", [9, 10])
-def test_an_answer_older_than_its_request_says_nothing(last: int) -> None:
-    """What was applied before the request is not kept: at 10 it cannot be carried to 11."""
+def test_an_answer_older_than_its_request_proves_nothing(last: int) -> None:
+    """Events applied before the request are not kept: an answer at id 10 cannot be carried to 11."""
     machine = known()
     feed_all(stream(event(11, 11, {"100": "5"}), 3), asked(4), to=machine)
     assert feed_all(rest(snapshot(last), 5), to=machine) == []
@@ -97,7 +97,7 @@ def test_an_answer_older_than_its_request_says_nothing(last: int) -> None:
 
 
 def test_a_mismatch_ends_the_epoch() -> None:
-    """The check with its levels, the gap since the last event, a request, and no row."""
+    """There is the check with its levels, the gap since the last event and a request, but no row."""
     machine = known()
     feed_all(asked(3), rest(snapshot(12, {"100": "7"}, {"101": "1"}), 4), to=machine)
     feed_all(stream(event(11, 11), 5), to=machine)
@@ -113,8 +113,8 @@ def test_a_mismatch_ends_the_epoch() -> None:
     assert machine.syncs[B].state is State.SYNCING
 
 
-def test_a_book_that_was_disproved_comes_back_with_the_next_answer() -> None:
-    """Not with the one that disproved it."""
+def test_a_disproved_book_is_known_again_with_the_next_answer() -> None:
+    """But not with the answer that disproved it."""
     machine = known()
     feed_all(asked(3), rest(snapshot(10, {"100": "7"}), 4), asked(5), to=machine)
     outputs = feed_all(stream(event(11, 11, {"100": "8"}), 6), to=machine)
@@ -127,8 +127,8 @@ def test_a_book_that_was_disproved_comes_back_with_the_next_answer() -> None:
     assert (row.epoch, shown(row)[0]) == (2, [(100, 8)])
 
 
-def test_a_request_that_is_asked_again_begins_the_audit_anew() -> None:
-    """What was kept for the first one's answer is not applied to the second one's."""
+def test_a_repeated_request_restarts_the_audit() -> None:
+    """Events kept for the first answer are not applied to the second."""
     machine = known(book=NARROW)
     feed_all(asked(3), answer(12, 4), asked(5), to=machine)
     assert passed(feed_all(stream(event(11, 12), 6), to=machine)) == []
@@ -136,7 +136,7 @@ def test_a_request_that_is_asked_again_begins_the_audit_anew() -> None:
 
 
 def test_no_audit_survives_the_loss_of_its_book() -> None:
-    """Were the events before the hole applied to an answer behind it, a good book were disproved."""
+    """If events before the hole were applied to an answer behind it, a good book would be disproved."""
     machine = known()
     frames: list[TapeRecord] = [
         asked(3),
@@ -150,8 +150,8 @@ def test_no_audit_survives_the_loss_of_its_book() -> None:
     assert machine.syncs[B].epoch == 2
 
 
-def test_an_answer_of_the_segment_before_is_no_audit() -> None:
-    """The next segment can be read alone: it does not know what was applied since the request."""
+def test_an_answer_to_a_request_of_the_previous_segment_is_no_audit() -> None:
+    """The next segment can be read alone: it does not know the events applied since the request."""
     machine = known()
     feed_all(asked(3), stream(event(11, 11, {"100": "11"}), 4), to=machine)
     assert feed_all(SegmentEnd(5 * SECOND, ROTATED), to=machine) == []
@@ -161,13 +161,13 @@ def test_an_answer_of_the_segment_before_is_no_audit() -> None:
         assert each.syncs[B].epoch == 1
 
 
-def test_an_answer_without_a_request_says_nothing() -> None:
-    """However right or wrong it is."""
+def test_an_answer_without_a_request_proves_nothing() -> None:
+    """Whether it is right or wrong."""
     assert feed_all(rest(snapshot(10, {"7": "7"}), 3), to=known()) == []
 
 
 def test_an_error_page_ends_the_audit() -> None:
-    """It is told, and nothing else changes."""
+    """It is reported, and nothing else changes."""
     machine = known()
     page = DepthAnswer(4 * SECOND, B, 5000, b"<html>")
     outputs = feed_all(asked(3), page, rest(snapshot(10), 5), to=machine)
@@ -175,8 +175,8 @@ def test_an_error_page_ends_the_audit() -> None:
     assert machine.syncs[B].epoch == 1
 
 
-def test_a_book_that_is_cut_off_is_asked_for_more() -> None:
-    """With audits on, the first answer of many symbols is a small one, and depth follows."""
+def test_more_levels_of_a_book_that_is_cut_off_are_requested() -> None:
+    """With audits on and many symbols, the first answer is a small one, and more depth follows."""
     symbols = (B, *(f"S{n}USDT" for n in range(30)))
     machine = Reconstruction()
     first = feed_all(start(*symbols, audit_s=600), connected(1, symbols=(B,)), to=machine)
@@ -187,8 +187,8 @@ def test_a_book_that_is_cut_off_is_asked_for_more() -> None:
     assert (more.symbol, more.limit, more.urgency) == (B, 500, Urgency.DEEPER)
 
 
-def test_when_the_next_audit_is_due_goes_on_in_the_next_segment() -> None:
-    """Though nothing else of an audit does."""
+def test_the_time_of_the_next_audit_is_kept_in_the_next_segment() -> None:
+    """Nothing else of an audit is kept."""
     machine = known(audit_s=600)
     due_ns = next(machine.checkpoints(3)).audit_due_ns
     due_s = due_ns // SECOND + 1
@@ -200,7 +200,7 @@ def test_when_the_next_audit_is_due_goes_on_in_the_next_segment() -> None:
 
 
 def test_checks_do_not_depend_on_n() -> None:
-    """How often rows are written has nothing to do with what is proven."""
+    """How often rows are written does not affect what is proven."""
     final = rest(snapshot(13, {"100": "13"}, {"101": "1"}), 5)
     frames: list[TapeRecord] = [asked(3), *(stream(tick, 4) for tick in ticks(11, 14)), final]
     found = [passed(feed_all(*frames, to=known(every))) for every in (1, 3, 100)]

@@ -40,7 +40,7 @@ from support.reconstructions import B, continued, feed_all, known, rows
 
 
 def test_a_halt_is_a_note_and_no_gap() -> None:
-    """A symbol that is halted sends nothing, and its book stays what it is."""
+    """A halted symbol sends nothing, and its book stays as it is."""
     machine = known()
     outputs = feed_all(listed("HALT", 3), listed(TRADING, 9), to=machine)
     assert outputs == [
@@ -50,8 +50,8 @@ def test_a_halt_is_a_note_and_no_gap() -> None:
     assert len(rows(feed_all(stream(event(11, 11), 10), to=machine))) == 1
 
 
-def test_the_last_status_goes_on_in_the_next_segment() -> None:
-    """Or every segment would begin with a note of what everybody knows."""
+def test_the_last_status_is_kept_in_the_next_segment() -> None:
+    """Otherwise every segment would begin with a note of a status that is already known."""
     machine = known()
     assert machine.listings() == {B: (TRADING, "", "")}
     feed_all(listed("BREAK", 3), to=machine)
@@ -59,7 +59,7 @@ def test_the_last_status_goes_on_in_the_next_segment() -> None:
 
 
 def test_a_known_book_that_ends_leaves_no_gap() -> None:
-    """It was known as long as there was one; connections and answers mean nothing to it any more."""
+    """It was known as long as it existed; connections and answers no longer affect it."""
     machine = known()
     assert feed_all(listed(DELISTED, 5), to=machine) == [
         Note(B, 5 * SECOND, "status", DELISTED),
@@ -82,7 +82,7 @@ def test_a_lost_book_that_ends_closes_its_gap() -> None:
 
 
 def test_an_event_proves_the_list_wrong() -> None:
-    """The gap begins when the symbol was said to have ended, and the book comes back."""
+    """The gap begins when the list said that the symbol had ended, and the book becomes known again."""
     machine = known()
     feed_all(listed(DELISTED, 5), to=machine)
     gap = GapInterval(B, 1, 5 * SECOND, 10, "delisted")
@@ -94,7 +94,7 @@ def test_an_event_proves_the_list_wrong() -> None:
 
 
 def test_a_symbol_that_has_ended_stays_so_in_the_next_segment() -> None:
-    """Which asks for nothing; nor is its end told when the recording stops."""
+    """It requests nothing, and its end is not reported again when the recording stops."""
     machine = known()
     feed_all(listed(DELISTED, 5), SegmentEnd(9 * SECOND, ROTATED), to=machine)
     later = continued(machine, 9)
@@ -102,11 +102,11 @@ def test_a_symbol_that_has_ended_stays_so_in_the_next_segment() -> None:
     assert later.syncs[B].state is State.ENDED
 
 
-# ── on tapes of today ───────────────────────────────────────────────────────────────────────
+# ── on current tapes ────────────────────────────────────────────────────────────────────────
 
 
 def in_a_break(at: int = 5, status: str = "BREAK") -> Reconstruction:
-    """Known at id 11 since second 3, until the list says that there is a break."""
+    """Known at id 11 since second 3, until the list reports a break."""
     machine = known(format=2)
     feed_all(listed(TRADING, 2), stream(event(11, 11), 3), to=machine)
     note, opened = feed_all(listed(status, at), to=machine)
@@ -116,8 +116,8 @@ def in_a_break(at: int = 5, status: str = "BREAK") -> Reconstruction:
 
 
 @pytest.mark.parametrize("status", ["BREAK", "END_OF_DAY"])
-def test_in_a_break_a_book_is_not_known(status: str) -> None:
-    """From its last evidence on: orders may vanish without an event. Nothing is requested."""
+def test_a_book_is_not_known_during_a_break(status: str) -> None:
+    """It is unknown from its last evidence on: orders may vanish without an event. Nothing is requested."""
     machine = in_a_break(status=status)
     assert machine.syncs[B].state is State.BREAK
     assert feed_all(rest(snapshot(11), 6), listed(status, 7), connected(8, 1), to=machine) == []
@@ -125,7 +125,7 @@ def test_in_a_break_a_book_is_not_known(status: str) -> None:
 
 
 def test_a_break_ends_when_the_list_says_so() -> None:
-    """Then a snapshot is requested, and the gap ends with it: its id may be that of before."""
+    """Then a snapshot is requested, and the gap ends with it: its id may be the same as before."""
     machine = in_a_break()
     outputs = feed_all(listed("TRADING", 9), to=machine)
     assert outputs == [Note(B, 9 * SECOND, "status", "TRADING"), FetchSnapshot(B, 1)]
@@ -134,7 +134,7 @@ def test_a_break_ends_when_the_list_says_so() -> None:
 
 
 def test_a_break_ends_when_an_event_comes() -> None:
-    """The list is looked at seldom; that event is held for the snapshot."""
+    """The list is fetched rarely; the event is held for the snapshot."""
     machine = in_a_break()
     assert feed_all(stream(event(14, 15), 9), to=machine) == [FetchSnapshot(B, 1)]
     written = rows(feed_all(rest(snapshot(13), 10), to=machine))
@@ -142,15 +142,15 @@ def test_a_break_ends_when_an_event_comes() -> None:
 
 
 def test_a_copy_of_an_old_event_does_not_end_a_break() -> None:
-    """Another connection brings what was known already."""
+    """Another connection delivers an event that was already applied."""
     machine = in_a_break()
     feed_all(connected(6, 1), to=machine)
     assert feed_all(stream(event(11, 11), 9, 1), to=machine) == []
     assert machine.syncs[B].state is State.BREAK
 
 
-def test_a_break_goes_on_in_the_next_segment() -> None:
-    """With its gap, and a connection asks for nothing."""
+def test_a_break_continues_in_the_next_segment() -> None:
+    """Its gap continues too, and a new connection requests nothing."""
     machine = in_a_break()
     feed_all(SegmentEnd(6 * SECOND, ROTATED), to=machine)
     later = continued(machine, 6, format=2)
@@ -160,7 +160,7 @@ def test_a_break_goes_on_in_the_next_segment() -> None:
 
 
 def test_a_break_while_no_connection_is_up_changes_nothing() -> None:
-    """The gap that is open stays; there is a break only when a connection carries it again."""
+    """The open gap stays; the break takes effect only when a connection carries the symbol again."""
     machine = known(format=2)
     feed_all(lost(4), listed("BREAK", 5), to=machine)
     assert machine.syncs[B].state is State.COLD
@@ -171,8 +171,8 @@ def test_a_break_while_no_connection_is_up_changes_nothing() -> None:
     assert machine.syncs[B].state is State.COLD
 
 
-def test_a_book_that_is_being_fetched_is_not_waited_for_in_a_break() -> None:
-    """What was held is dropped: what follows the break is another market."""
+def test_a_requested_snapshot_is_not_awaited_in_a_break() -> None:
+    """Held events are dropped: after the break the market is a different one."""
     machine = Reconstruction()
     feed_all(
         start(format=2), connected(1), stream(event(11, 11), 2), listed("BREAK", 3), to=machine
@@ -182,22 +182,22 @@ def test_a_book_that_is_being_fetched_is_not_waited_for_in_a_break() -> None:
     assert feed_all(stream(event(12, 12), 9), to=machine) == [FetchSnapshot(B, 1)]
 
 
-def test_in_a_halt_events_go_on() -> None:
-    """A book stays known, and a snapshot is not asked for."""
+def test_events_continue_in_a_halt() -> None:
+    """The book stays known, and no snapshot is requested."""
     machine = known(format=2)
     assert len(feed_all(listed("HALT", 3), to=machine)) == 1
     assert len(rows(feed_all(stream(event(11, 11), 10), to=machine))) == 1
 
 
-def test_delisted_in_a_break_ends_the_gap() -> None:
+def test_a_delisting_in_a_break_ends_the_gap() -> None:
     """There is no state after it."""
     machine = in_a_break()
     _, _, gap = feed_all(listed(DELISTED, 9), to=machine)
     assert gap == GapInterval(B, 1, 3 * SECOND, 11, "break", 9 * SECOND, None)
 
 
-def test_what_the_list_says_is_noted_when_first_seen_and_when_it_changes() -> None:
-    """Status, then the steps of price and size; what it does not state is no change."""
+def test_values_in_the_list_are_noted_when_first_seen_and_when_they_change() -> None:
+    """The status, and the steps of price and size; a value that the list omits is no change."""
     machine = known(format=2)
     assert machine.listings() == {B: ("", "", "")}
     outputs = feed_all(SymbolListing(3 * SECOND, B, TRADING, "0.01", "0.001"), to=machine)
@@ -221,8 +221,8 @@ def notes(outputs: list[Output]) -> list[Note]:
 # ── clocks ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_clock_that_was_set_is_a_note_about_all() -> None:
-    """In seconds, and nothing else happens."""
+def test_a_clock_step_is_a_note_about_all_symbols() -> None:
+    """It is given in seconds, and nothing else happens."""
     machine = known()
     outputs = feed_all(
         ClockStep(3 * SECOND, -5 * SECOND), ClockStep(4 * SECOND, 1_500_000), to=machine

@@ -54,7 +54,7 @@ SILENT_S = SILENT_NS // SECOND
 
 
 def at_two(**opening: Any) -> Reconstruction:
-    """BTCUSDT live at id 10 since second 2, on connection 0, on a tape of today."""
+    """BTCUSDT is live at id 10 since second 2, on connection 0, on a current tape."""
     return known(format=2, **opening)
 
 
@@ -64,7 +64,7 @@ def ticked(machine: Reconstruction, first: int, last: int) -> list[Output]:
 
 
 def losses(outputs: list[Output]) -> list[Output]:
-    """Without the requests by which a book is requested before its bound."""
+    """All losses, without the requests for books that are near their bound."""
     return [output for output in outputs if isinstance(output, BookLost)]
 
 
@@ -86,7 +86,7 @@ def second(at_s: float) -> int:
 
 @pytest.mark.parametrize("witness", [top(12, *SIDES), ticker(12, *SIDES)])
 def test_a_dead_stream_beside_a_living_witness_is_lost_within_five_seconds(witness: Any) -> None:
-    """The gap begins at the last evidence; the connection is replaced, a snapshot requested."""
+    """The gap begins at the last evidence; the connection is replaced, and a snapshot requested."""
     machine = at_two()
     feed_all(stream(event(11, 11), 5), to=machine)
     found: list[tuple[int, Output]] = []
@@ -101,8 +101,8 @@ def test_a_dead_stream_beside_a_living_witness_is_lost_within_five_seconds(witne
     assert machine.syncs[B].state is State.SYNCING
 
 
-def test_agreeing_copies_move_the_beginning_of_the_gap() -> None:
-    """The witness repeats what the book shows until second 8, then it shows more."""
+def test_copies_that_agree_delay_the_beginning_of_the_gap() -> None:
+    """The witness repeats the state of the book until second 8, then shows a later id."""
     machine = at_two()
     same, ahead = top(10, *SIDES), top(12, *SIDES)
     feed_all(*(stream(same, at) for at in (6, 7, 8)), stream(ahead, 9), to=machine)
@@ -110,15 +110,15 @@ def test_agreeing_copies_move_the_beginning_of_the_gap() -> None:
     assert lost_book == BookLost(GapInterval(B, 1, 8 * SECOND, 10, "silent"))
 
 
-def test_a_book_that_was_never_anything_but_a_snapshot_is_lost_too() -> None:
-    """The stream was dead from the very start."""
+def test_a_book_that_never_got_an_event_is_lost_too() -> None:
+    """Its stream was dead from the start."""
     machine = at_two()
     feed_all(stream(top(12, *SIDES), 3), to=machine)
     lost_book, *_ = ticked(machine, 3, 6)
     assert lost_book == BookLost(GapInterval(B, 1, 2 * SECOND, 10, "silent"))
 
 
-def test_the_event_in_time_is_all_that_is_needed() -> None:
+def test_an_event_in_time_keeps_the_book() -> None:
     """Witnesses run ahead all the time."""
     machine = at_two()
     for n in range(11, 60):
@@ -126,8 +126,8 @@ def test_the_event_in_time_is_all_that_is_needed() -> None:
         assert len(feed_all(tick(n), stream(event(n, n), n), to=machine)) == 1
 
 
-def test_a_symbol_that_is_silent_has_its_connections_replaced_twice_at_most() -> None:
-    """Then it is requested again and again, until an event comes."""
+def test_the_connections_of_a_silent_symbol_are_replaced_at_most_twice() -> None:
+    """After that, snapshots are requested repeatedly until an event comes."""
     machine = at_two()
     feed_all(connected(3, 1), to=machine)
     renewed = [silence(machine, 10 * n, 11 + n) for n in range(1, 6)]
@@ -138,7 +138,7 @@ def test_a_symbol_that_is_silent_has_its_connections_replaced_twice_at_most() ->
 
 
 def silence(machine: Reconstruction, at: int, update_id: int) -> list[int]:
-    """The witness is ahead, the book is lost and comes back; the connections that are replaced."""
+    """The witness is ahead, the book is lost and comes back; returns the connections that are replaced."""
     feed_all(stream(top(update_id, *SIDES), at), to=machine)
     outputs = ticked(machine, at, at + 3)
     assert isinstance(outputs[0], BookLost)
@@ -147,8 +147,8 @@ def silence(machine: Reconstruction, at: int, update_id: int) -> list[int]:
     return [out.connection for out in outputs if isinstance(out, ReplaceConnection) and out.silent]
 
 
-def test_nothing_proves_a_quiet_book_without_a_pulse() -> None:
-    """Five periods after the tick that followed its last evidence; meanwhile it is requested."""
+def test_without_a_pulse_a_quiet_book_is_lost_after_five_periods() -> None:
+    """They count from the tick after its last evidence; meanwhile a snapshot is requested."""
     machine = at_two(pulse_s=30)
     asked = ticked(machine, 3, 153)
     assert asked
@@ -158,7 +158,7 @@ def test_nothing_proves_a_quiet_book_without_a_pulse() -> None:
 
 
 def test_without_pulse_and_audits_silence_is_believed() -> None:
-    """With every check switched off, that was requested."""
+    """Switching every check off means exactly that."""
     assert ticked(at_two(), 3, 5_000) == []
 
 
@@ -173,7 +173,7 @@ def test_pulses_keep_a_quiet_book_known() -> None:
 
 
 def test_a_pulse_finds_a_dead_stream_without_a_witness() -> None:
-    """A small snapshot is requested; it is ahead, and nothing leads there."""
+    """A small snapshot is requested; its id is ahead, and no event leads there."""
     machine = at_two(pulse_s=30, audit_s=900)
     feed_all(pulse(31, 30, "1"), tick(32), tick(33), pulse(61, 60, "2"), to=machine)
     *_, check, request = feed_all(tick(62), tick(63), to=machine)
@@ -185,7 +185,7 @@ def test_a_pulse_finds_a_dead_stream_without_a_witness() -> None:
 
 
 def test_a_pulse_and_a_snapshot_of_the_same_id_disprove_a_book() -> None:
-    """Not silent, but wrong."""
+    """The book is wrong, not silent."""
     machine = at_two(pulse_s=30, audit_s=900)
     feed_all(pulse(61, 60, "2"), tick(62), tick(63), asked(63), to=machine)
     check, lost_book, _ = feed_all(rest(snapshot(10, {"100": "2"}, {"101": "1"}), 64), to=machine)
@@ -193,8 +193,8 @@ def test_a_pulse_and_a_snapshot_of_the_same_id_disprove_a_book() -> None:
     assert lost_book == BookLost(GapInterval(B, 1, 2 * SECOND, 10, "disproved"))
 
 
-def test_a_pulse_of_symbols_that_are_not_known_says_nothing() -> None:
-    """Of others, of books that are lost, and what cannot be read is told."""
+def test_a_pulse_is_ignored_for_unknown_symbols() -> None:
+    """For foreign symbols and lost books; a pulse that cannot be read is reported."""
     machine = at_two(pulse_s=30)
     feed_all(lost(3), pulse(61, 60, "7"), pulse(61, 60, "7", symbol=E), to=machine)
     assert ticked(machine, 62, 70) == []
@@ -204,8 +204,8 @@ def test_a_pulse_of_symbols_that_are_not_known_says_nothing() -> None:
     assert malformed.connection is None
 
 
-def test_an_audit_is_due_in_a_quiet_market_too() -> None:
-    """A tick asks for it, however few events there are."""
+def test_an_audit_becomes_due_in_a_quiet_market_too() -> None:
+    """A tick requests it, however few events there are."""
     machine = at_two(audit_s=100)
     due = [out for out in ticked(machine, 3, 102) if isinstance(out, FetchSnapshot)]
     assert due == [FetchSnapshot(B, 1, Urgency.AUDIT)]
@@ -215,7 +215,7 @@ def test_an_audit_is_due_in_a_quiet_market_too() -> None:
 
 
 def busy(machine: Reconstruction, connection: int, seconds: int, since: int) -> int:
-    """It brings each event once a second; the id that comes next."""
+    """The connection delivers an event every second; returns the next id."""
     sync = machine.syncs[B]
     for at in range(since, since + seconds):
         following = sync.update_id + 1
@@ -224,7 +224,7 @@ def busy(machine: Reconstruction, connection: int, seconds: int, since: int) -> 
 
 
 def test_a_busy_connection_that_brings_nothing_is_replaced() -> None:
-    """After five seconds, once; the book is not lost by that alone."""
+    """After five seconds, once; the book is not lost because of that alone."""
     machine = at_two()
     busy(machine, 0, BUSY_TICKS, since=3)
     begin = 3 + BUSY_TICKS
@@ -234,8 +234,8 @@ def test_a_busy_connection_that_brings_nothing_is_replaced() -> None:
     assert machine.syncs[B].state is State.LIVE
 
 
-def test_what_cannot_be_read_is_a_sign_of_life() -> None:
-    """It came from the exchange all the same."""
+def test_an_unreadable_message_is_a_sign_of_life() -> None:
+    """It still came from the exchange."""
     machine = at_two()
     busy(machine, 0, BUSY_TICKS, since=3)
     for at in range(40, 80):
@@ -247,7 +247,7 @@ def renewals(outputs: list[Output]) -> list[ReplaceConnection]:
 
 
 def test_an_event_does_not_wait_for_a_silent_connection() -> None:
-    """What waited only for it is released when it falls silent: the gap is reported at that tick."""
+    """Events that waited only for it are released when it falls silent, and the gap is reported at that tick."""
     machine = at_two()
     feed_all(connected(2, 1), to=machine)
     for at in range(3, 3 + BUSY_TICKS):
@@ -279,8 +279,8 @@ def test_a_hold_is_decided_at_a_tick() -> None:
 # ── a recorder that stands still ────────────────────────────────────────────────────────────
 
 
-def test_a_pause_is_a_note_and_little_tape_time() -> None:
-    """While this process stood still it could not see what came: no connection was silent then."""
+def test_a_pause_is_noted_and_counts_as_little_tape_time() -> None:
+    """While this process stood still it could not see messages, so no connection counts as silent."""
     machine = at_two(pulse_s=30)
     feed_all(stream(top(12, *SIDES), 3), tick(3), to=machine)
     assert feed_all(tick(4_000, 3_997), to=machine) == [
@@ -293,7 +293,7 @@ def test_a_pause_is_a_note_and_little_tape_time() -> None:
 
 @pytest.mark.parametrize(("elapsed_s", "noted"), [(2.999, False), (3, True)])
 def test_a_tick_of_three_seconds_is_a_pause(elapsed_s: float, *, noted: bool) -> None:
-    """One that is a little late is none."""
+    """A tick that is only a little late is not."""
     assert bool(feed_all(tick(9, elapsed_s), to=at_two())) == noted
 
 
@@ -304,7 +304,7 @@ def bring_made_at(
 
 
 def with_usual_lag(lag_s: float = 0.2) -> Reconstruction:
-    """Live at id 20 since second 20; events usually come this late."""
+    """Live at id 20 since second 20; events usually have this lag."""
     machine = at_two()
     for n in range(11, 21):
         bring_made_at(machine, n, n, n - lag_s, n)
@@ -313,22 +313,22 @@ def with_usual_lag(lag_s: float = 0.2) -> Reconstruction:
 
 
 def gap_after(machine: Reconstruction, at: int) -> GapInterval:
-    """The connection is lost: the gap that opens."""
+    """The gap that opens when the connection is lost."""
     (opened,) = feed_all(lost(at), to=machine)
     assert isinstance(opened, BookLost)
     return opened.gap
 
 
 def test_frames_that_waited_prove_nothing_about_the_time_they_waited() -> None:
-    """The last one was made at 20.9 s and read at 60 s: the gap begins when it was due."""
+    """The last frame was made at 20.9 s and read at 60 s: the gap begins when it was due."""
     machine = with_usual_lag()
     feed_all(tick(60, 40), to=machine)
     bring_made_at(machine, 21, 21, 20.9, 60)
     assert gap_after(machine, 61).start_ns == second(21.1)
 
 
-def test_an_event_that_is_a_little_late_is_evidence_of_its_stamp() -> None:
-    """Not later than usual by more than a second."""
+def test_an_event_that_is_a_little_late_is_evidence_as_of_its_stamp() -> None:
+    """It is at most a second later than usual."""
     machine = with_usual_lag()
     bring_made_at(machine, 21, 21, 20.9, 22.1)
     assert gap_after(machine, 23).start_ns == second(22.1)
@@ -338,8 +338,8 @@ def test_an_event_that_is_a_little_late_is_evidence_of_its_stamp() -> None:
 
 
 @pytest.mark.parametrize("witness", [top(20, *SIDES), ticker(20, *SIDES)])
-def test_a_witness_that_waited_proves_nothing_of_the_time_it_waited(witness: Any) -> None:
-    """It agreed while the recorder stood still: it does not say when; the next tick ends that."""
+def test_a_witness_that_waited_proves_nothing_about_the_time_it_waited(witness: Any) -> None:
+    """It agreed at an unknown moment while the recorder stood still; the next tick ends this state."""
     machine = with_usual_lag()
     feed_all(
         stream(top(20, *SIDES), 20),
@@ -354,7 +354,7 @@ def test_a_witness_that_waited_proves_nothing_of_the_time_it_waited(witness: Any
 
 
 def test_other_evidence_needs_no_correction() -> None:
-    """A witness that agreed after the late event stood at its own stamp."""
+    """A witness that agreed after the late event counts as of its own stamp."""
     machine = with_usual_lag()
     bring_made_at(machine, 21, 21, 20.9, 60)
     feed_all(stream(top(21, *SIDES), 61), to=machine)
@@ -362,7 +362,7 @@ def test_other_evidence_needs_no_correction() -> None:
 
 
 def test_a_gap_never_begins_before_the_snapshot_of_its_epoch() -> None:
-    """Or it would overlap the previous one."""
+    """Otherwise it would overlap the previous one."""
     machine = with_usual_lag()
     feed_all(lost(21), connected(22, 1), rest(snapshot(30, *SIDES), 40), to=machine)
     feed_all(arrives(depth_event(31, 31, 25), 50, 1), to=machine)
@@ -371,8 +371,8 @@ def test_a_gap_never_begins_before_the_snapshot_of_its_epoch() -> None:
     assert opened.gap.start_ns == second(40)
 
 
-def test_nothing_is_corrected_before_anything_is_usual() -> None:
-    """No tick has seen an event yet; nor does a minute-old habit count."""
+def test_nothing_is_corrected_before_there_is_a_usual_lag() -> None:
+    """No tick has seen an event yet; a lag measured a minute ago does not count either."""
     machine = at_two()
     bring_made_at(machine, 11, 11, 3, 60)
     assert gap_after(machine, 61).start_ns == second(60)
@@ -385,8 +385,8 @@ def test_nothing_is_corrected_before_anything_is_usual() -> None:
 # ── clocks ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_clock_that_is_set_back_takes_everything_with_it() -> None:
-    """The next row is later than the last one by the clock as it is now."""
+def test_setting_the_clock_back_moves_every_time() -> None:
+    """By the new clock the next row is later than the last one."""
     machine = at_two()
     feed_all(stream(event(11, 11), 100), to=machine)
     (note,) = feed_all(ClockStep(50 * SECOND, -50 * SECOND), to=machine)
@@ -398,7 +398,7 @@ def test_a_clock_that_is_set_back_takes_everything_with_it() -> None:
 
 
 def test_an_open_gap_goes_back_with_the_clock() -> None:
-    """Else it would end before it began."""
+    """Otherwise it would end before it began."""
     machine = at_two()
     feed_all(lost(100), ClockStep(50 * SECOND, -50 * SECOND), connected(51), to=machine)
     closed, *_ = feed_all(rest(snapshot(20, *SIDES), 52), to=machine)
@@ -406,8 +406,8 @@ def test_an_open_gap_goes_back_with_the_clock() -> None:
     assert (closed.start_ns, closed.end_ns) == (-48 * SECOND, 52 * SECOND)
 
 
-def test_a_clock_that_is_set_forward_moves_nothing() -> None:
-    """What was proved was proved then; the gap may seem longer than it was."""
+def test_setting_the_clock_forward_moves_nothing() -> None:
+    """Earlier proof keeps its time; the gap may seem longer than it was."""
     machine = at_two()
     (note,) = feed_all(ClockStep(1_000 * SECOND, 900 * SECOND), to=machine)
     assert isinstance(note, Note)
@@ -415,7 +415,7 @@ def test_a_clock_that_is_set_forward_moves_nothing() -> None:
 
 
 @pytest.mark.parametrize(("step_s", "moved_s"), [(-0.999, 0), (-1, -1)])
-def test_a_clock_that_is_set_back_by_less_than_a_second_moves_nothing(
+def test_setting_the_clock_back_by_less_than_a_second_moves_nothing(
     step_s: float, moved_s: float
 ) -> None:
     """Rows wait for it to catch up: their times never go back."""
@@ -424,8 +424,8 @@ def test_a_clock_that_is_set_back_by_less_than_a_second_moves_nothing(
     assert machine.syncs[B].known_ns == second(100 + moved_s)
 
 
-def test_a_step_ages_what_is_usual() -> None:
-    """It decides at two more ticks, then an event is late only beside newer ones."""
+def test_a_clock_step_ages_the_usual_lag() -> None:
+    """It counts at two more ticks; then an event is late only compared with newer ones."""
     machine = with_usual_lag()
     feed_all(ClockStep(21 * SECOND, 100 * SECOND), tick(121), tick(122), to=machine)
     bring_made_at(machine, 21, 21, 22.9, 123)
@@ -433,16 +433,16 @@ def test_a_step_ages_what_is_usual() -> None:
 
 
 def test_the_offset_to_the_exchange_s_clock_is_a_note() -> None:
-    """With half the round trip as its error."""
+    """Its error is half the round trip."""
     (note,) = feed_all(ClockOffset(9 * SECOND, -1_234_567, 2_000_000), to=at_two())
     assert note == Note(None, 9 * SECOND, "clock_offset", "-1.2 ms ± 2.0 ms")
 
 
-# ── when a book was known here ──────────────────────────────────────────────────────────────
+# ── when a book became known ─────────────────────────────────────────────────────────────────
 
 
-def test_no_row_is_stamped_before_what_it_is_made_of() -> None:
-    """Events that waited for the snapshot; their book was not known before it came."""
+def test_no_row_is_stamped_before_its_sources() -> None:
+    """Events waited for the snapshot, so their book was not known before it came."""
     machine = Reconstruction()
     feed_all(start(format=2), connected(1), to=machine)
     assert feed_all(stream(event(10, 11), 2), stream(event(12, 12), 3), to=machine) == []
@@ -455,16 +455,16 @@ def test_no_row_is_stamped_before_what_it_is_made_of() -> None:
     ]
 
 
-def test_an_event_that_ran_ahead_is_part_of_a_book_only_with_the_one_before_it() -> None:
-    """Times of rows never go back."""
+def test_an_event_that_ran_ahead_joins_the_book_only_with_the_event_before_it() -> None:
+    """So the times of rows never go back."""
     machine = at_two()
     feed_all(connected(2, 1), stream(event(12, 12), 3), to=machine)
     written = rows(feed_all(stream(event(11, 11), 5, 1), to=machine))
     assert [(row.update_id, row.received_ns // SECOND) for row in written] == [(11, 5), (12, 5)]
 
 
-def test_a_gap_ends_where_the_first_row_stands() -> None:
-    """Also when the snapshot's stamp is older than what was known before."""
+def test_a_gap_ends_at_the_time_of_the_first_row() -> None:
+    """Even if the stamp of the snapshot is older than the last known state."""
     machine = at_two()
     feed_all(stream(event(11, 11), 9), stream(event(13, 13), 9), to=machine)
     closed, _, row, *_ = feed_all(rest(snapshot(12, *SIDES), 8), to=machine)
@@ -482,18 +482,18 @@ def test_a_lost_connection_proves_nothing() -> None:
     ]
 
 
-def test_an_ending_is_no_evidence() -> None:
-    """What was known last is known last."""
+def test_the_end_of_a_recording_is_no_evidence() -> None:
+    """The gap begins at the evidence before it."""
     machine = at_two()
     assert feed_all(SegmentEnd(60 * SECOND, STOPPED), to=machine) == [
         BookLost(GapInterval(B, 1, 2 * SECOND, 10, STOPPED))
     ]
 
 
-# ── ids that fall back ──────────────────────────────────────────────────────────────────────
+# ── ids that start over ───────────────────────────────────────────────────────────────────────
 
 
-def test_ids_that_begin_anew_end_the_epoch() -> None:
+def test_ids_that_start_over_end_the_epoch() -> None:
     """The gap begins at the last evidence; both events join the snapshot that follows."""
     machine = at_two()
     feed_all(arrives(depth_event(11, 11, 3), 3), to=machine)
@@ -510,7 +510,7 @@ def test_ids_that_begin_anew_end_the_epoch() -> None:
 
 
 def test_a_snapshot_of_new_ids_before_their_events_is_believed() -> None:
-    """Both events lie before it; the next one chains."""
+    """Both events lie before it; the next event chains."""
     machine = at_two()
     feed_all(arrives(depth_event(11, 11, 3), 3), to=machine)
     feed_all(arrives(depth_event(1, 1, 8), 8), arrives(depth_event(2, 3, 8.1), 8.1), to=machine)
@@ -520,7 +520,7 @@ def test_a_snapshot_of_new_ids_before_their_events_is_believed() -> None:
 
 
 def test_low_snapshots_of_a_quiet_symbol_are_believed_the_third_time() -> None:
-    """Nothing is held: a cache may be old once or twice."""
+    """No event is held: a cache may be old once or twice."""
     machine = at_two()
     feed_all(lost(3), connected(4, 1), to=machine)
     assert feed_all(rest(snapshot(5, *SIDES), 5), to=machine) == [FetchSnapshot(B, 2)]
@@ -533,7 +533,7 @@ def test_low_snapshots_of_a_quiet_symbol_are_believed_the_third_time() -> None:
 
 
 def test_low_audits_of_a_quiet_symbol_are_believed_the_third_time() -> None:
-    """Then the arbiter forgets, and the first snapshot afterwards is believed at once."""
+    """Then the arbiter forgets the old ids, and the first snapshot afterwards is believed at once."""
     machine = at_two(audit_s=900)
     low: list[TapeRecord] = [asked(5), rest(snapshot(5, *SIDES), 6)]
     again = feed_all(*low, *low, to=machine)
@@ -561,8 +561,8 @@ def test_a_symbol_that_has_not_opened_is_a_known_empty_book() -> None:
     assert (row.update_id, row.bid_price.tolist()) == (503, [100])
 
 
-def test_a_symbol_that_has_not_opened_is_no_answer_to_held_events() -> None:
-    """It has opened: the answer is stale."""
+def test_an_empty_answer_is_not_used_for_held_events() -> None:
+    """The symbol has opened, so the answer is stale."""
     machine = Reconstruction()
     feed_all(start(format=2), connected(1), stream(event(1, 2), 2), to=machine)
     assert feed_all(rest(snapshot(-1), 3), to=machine) == [FetchSnapshot(B, 2)]
@@ -572,8 +572,8 @@ def test_a_symbol_that_has_not_opened_is_no_answer_to_held_events() -> None:
 # ── segments ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_rotation_in_a_silence_changes_nothing_but_what_was_ahead() -> None:
-    """The age of the evidence continues, live and read alone alike; the witness says it again."""
+def test_a_rotation_during_a_silence_only_forgets_later_ids() -> None:
+    """The age of the evidence continues, both live and read alone; the witness shows the id again."""
     machine = at_two(pulse_s=30)
     ticked(machine, 3, 100)
     feed_all(stream(top(12, *SIDES), 100), tick(101), tick(102), to=machine)
@@ -584,8 +584,8 @@ def test_a_rotation_in_a_silence_changes_nothing_but_what_was_ahead() -> None:
     assert machine.syncs[B].known_ns == 2 * SECOND
 
 
-def test_proof_of_before_the_last_event_does_not_differ_after_a_rotation() -> None:
-    """A checkpoint has one moment for both: an older one is not news, live or read alone."""
+def test_proof_from_before_the_last_event_is_the_same_after_a_rotation() -> None:
+    """A checkpoint has one time for both: older proof adds nothing, live or read alone."""
     machine = at_two(pulse_s=30)
     feed_all(stream(event(11, 11), 50), *(tick(at) for at in range(50, 60)), to=machine)
     feed_all(SegmentEnd(60 * SECOND, ROTATED), to=machine)

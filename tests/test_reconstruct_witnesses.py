@@ -1,4 +1,4 @@
-"""The other streams, in short sequences of records: what they say of a book, and when it counts.
+"""The other streams, in short sequences of records: what they prove about a book, and when.
 
 The proof by any script is in properties/; here each promise has one readable sequence.
 """
@@ -19,7 +19,7 @@ END = SegmentEnd(600 * SECOND, ROTATED)
 
 
 def compared(*frames: TapeRecord) -> list[tuple[str, int, int, int]]:
-    """Who compared how much, and how often, at which id; after a book known since second 2."""
+    """The checks after a book known since second 2: witness, id, levels, number of comparisons."""
     found = checks(feed_all(*frames, END, to=known()))
     assert not any(check.differences for check in found)
     return [(c.witness, c.update_id, c.levels_compared, c.comparisons) for c in found]
@@ -41,28 +41,28 @@ def quiet(last: int, at: int, connection: int = 0) -> TapeRecord:
 # ── depth20 ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_partial_book_before_at_and_after_its_event() -> None:
-    """It mostly comes just before; at its own id it is compared at once; later it is stale."""
+def test_a_partial_book_may_come_before_at_or_after_its_event() -> None:
+    """It usually comes just before; at the book's id it is compared at once; later it is stale."""
     early = [depth20(11, 3), quiet(11, 3)]
     assert compared(*early) == [("depth20", 11, 2, 1)]
     assert compared(quiet(11, 3), depth20(11, 3)) == [("depth20", 11, 2, 1)]
     assert compared(quiet(11, 3), quiet(12, 3), depth20(11, 3)) == []
 
 
-def test_a_partial_book_of_an_id_that_no_event_ends_with() -> None:
-    """What was true in the middle of an event is unknown."""
+def test_a_partial_book_of_an_id_that_no_event_ends_with_is_not_compared() -> None:
+    """The state in the middle of an event is unknown."""
     assert compared(depth20(12, 3), stream(event(11, 13), 3)) == []
 
 
 def test_a_copy_from_another_connection_counts_once() -> None:
-    """Whether the first one was compared already or still waits."""
+    """Whether the first was already compared or still waits."""
     two = connected(2, 1)
     assert compared(two, depth20(11, 3), depth20(11, 3, 1), quiet(11, 3)) == [("depth20", 11, 2, 1)]
     assert compared(two, quiet(11, 3), depth20(11, 3), depth20(11, 3, 1)) == [("depth20", 11, 2, 1)]
 
 
 def test_a_partial_book_that_differs_is_reported_at_once() -> None:
-    """Before the row of that event; the book stands until an audit has spoken."""
+    """Before the row of that event; the book stays known until an audit decides."""
     machine = known(audit_s=600)
     check, request, row = feed_all(
         stream(top(11, {"100": "9"}, ASKS), 19), stream(event(11, 11), 20), to=machine
@@ -73,8 +73,8 @@ def test_a_partial_book_that_differs_is_reported_at_once() -> None:
     assert machine.syncs[B].epoch == 1
 
 
-def test_what_waits_is_forgotten_when_the_book_is_lost() -> None:
-    """The next epoch begins with none, though the id may come again."""
+def test_waiting_partial_books_are_dropped_when_the_book_is_lost() -> None:
+    """The next epoch begins with none, although the same id may come again."""
     frames = [
         depth20(30, 3),
         lost(4),
@@ -85,8 +85,8 @@ def test_what_waits_is_forgotten_when_the_book_is_lost() -> None:
     assert compared(*frames) == []
 
 
-def test_a_book_that_is_not_known_is_not_compared() -> None:
-    """What comes before the answer is dropped."""
+def test_an_unknown_book_is_not_compared() -> None:
+    """Witnesses that come before the answer are dropped."""
     assert compared(lost(3), connected(4), depth20(12, 5), rest(snapshot(12, BIDS, ASKS), 6)) == []
 
 
@@ -94,7 +94,7 @@ def test_a_book_that_is_not_known_is_not_compared() -> None:
 
 
 def test_a_touch_is_proven_by_the_ticker_after_it() -> None:
-    """Until then the one that belongs to it may still come."""
+    """Until then the ticker that belongs to it may still come."""
     machine = known()
     feed_all(ticked(10, 3), quiet(11, 3), to=machine)
     assert checks(feed_all(SegmentEnd(4 * SECOND, ROTATED), to=machine)) == []
@@ -102,7 +102,7 @@ def test_a_touch_is_proven_by_the_ticker_after_it() -> None:
 
 
 def test_a_ticker_that_comes_after_its_event_is_no_false_alarm() -> None:
-    """That is what the deferral is for: compared with the previous one, the event would differ."""
+    """That is why the comparison is deferred: compared with the previous ticker, the event would differ."""
     frames = [
         ticked(10, 3),
         stream(event(11, 13, {"100": "5"}), 3),
@@ -124,8 +124,8 @@ def test_a_touch_that_differs_is_reported_at_once() -> None:
 
 
 @pytest.mark.parametrize("note", [connected(4, 1), lost(4, 1)])
-def test_a_connection_that_comes_or_goes_may_have_missed_tickers(note: TapeRecord) -> None:
-    """What was heard and seen before is of no use."""
+def test_a_connection_that_opens_or_closes_may_have_missed_tickers(note: TapeRecord) -> None:
+    """Earlier tickers and touches are dropped."""
     five = {"100": "5"}
     machine = known()
     feed_all(connected(2, 1), ticked(10, 3), note, stream(event(11, 11, five), 5), to=machine)
@@ -135,7 +135,7 @@ def test_a_connection_that_comes_or_goes_may_have_missed_tickers(note: TapeRecor
 
 
 def test_a_connection_that_has_just_joined_may_run_ahead() -> None:
-    """What it missed is on its way on the other one: no ticker of it says what was true between."""
+    """Tickers it missed are on their way on the other connection, so its own prove nothing about the time between."""
     machine = known()
     feed_all(connected(3, 1), ticked(10, 4), ticked(14, 4, 1), to=machine)
     five = {"100": "5"}
@@ -147,8 +147,8 @@ def test_a_connection_that_has_just_joined_may_run_ahead() -> None:
 # ── both ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_passes_is_summed_by_the_minute() -> None:
-    """One row with the time and id of the last one, when another minute brings the next."""
+def test_passed_checks_are_summed_by_the_minute() -> None:
+    """One row with the time and id of the last, when a check comes in another minute."""
     machine = known()
     frames = [
         frame for n in range(11, 14) for frame in (quiet(n, 20 * n - 180), depth20(n, 20 * n - 180))
@@ -161,8 +161,8 @@ def test_what_passes_is_summed_by_the_minute() -> None:
 
 
 @pytest.mark.parametrize("reason", [ROTATED, STOPPED])
-def test_a_segment_s_end_reports_what_was_summed(reason: str) -> None:
-    """Once."""
+def test_the_end_of_a_segment_reports_the_sum(reason: str) -> None:
+    """It is reported once."""
     machine = known()
     feed_all(quiet(11, 3), depth20(11, 3), to=machine)
     end = SegmentEnd(9 * SECOND, reason)
@@ -171,7 +171,7 @@ def test_a_segment_s_end_reports_what_was_summed(reason: str) -> None:
 
 
 def test_a_segment_read_alone_gives_the_same_checks() -> None:
-    """What waited, and what was not proven yet, is dropped at its end by both."""
+    """Both drop waiting witnesses and unproven touches at the end of a segment."""
     machine = known()
     feed_all(depth20(11, 3), depth20(12, 3), ticked(10, 3), quiet(11, 3), to=machine)
     feed_all(SegmentEnd(4 * SECOND, ROTATED), to=machine)
