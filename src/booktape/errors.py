@@ -234,7 +234,7 @@ class BucketRefused(BucketError):
 
     def __init__(self, address: str, why: str) -> None:
         super().__init__(
-            f"{address} refuses: {why}. Check the address, and the credentials in the environment."
+            f"{address} refused: {why}. Check the address, and the credentials in the environment."
         )
         self.why = why
 

@@ -136,7 +136,7 @@ def test_an_object_that_the_service_shortened_is_found(
 def test_a_bucket_that_is_not_there_is_refused(address: str, content: Content) -> None:
     """By the code of the answer."""
     with pytest.raises(
-        BucketRefused, match=r"s3://no-such/x refuses: status 404 Not Found \(NoSuch"
+        BucketRefused, match=r"s3://no-such/x refused: status 404 Not Found \(NoSuch"
     ):
         put("s3://no-such/x", content)
     assert address

@@ -219,7 +219,7 @@ def test_a_bucket_that_refuses_ends_the_command_with_a_sentence(
     async def test() -> None:
         code, _, err = await run("ship", tmp_path, "s3://no-such/x")
         assert (code, err.count("\n")) == (2, 1), err
-        assert "refuses: status 404 Not Found (NoSuchBucket)" in err
+        assert "refused: status 404 Not Found (NoSuchBucket)" in err
 
     asyncio.run(test())
 

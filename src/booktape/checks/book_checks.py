@@ -288,7 +288,7 @@ class BookChecks:
         return self._sync.updates % NARROW_CHECK_EVENTS == 0 and self._is_narrow(self._sync.book)
 
     def _is_too_large(self) -> bool:
-        """Whether it has more than LEVELS_MAX levels. Counting sorts the book, so call it once `_room` is used up."""
+        """Whether the book has more than LEVELS_MAX levels. Counting sorts it: only call this without `_room` left."""
         self._room = LEVELS_MAX - self._sync.book.count()
         return self._room < 0
 

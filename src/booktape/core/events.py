@@ -202,7 +202,7 @@ class ForgetFeedIds:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that happened and is not a gap: a row of `notes`. `symbol` is None if it concerns all."""
+    """Something that happened and is not a gap: a row of `notes`. `symbol` is None if it concerns all symbols."""
 
     symbol: str | None
     received_ns: int

@@ -29,10 +29,10 @@ BUDGET_CHECK_S: Final = 1.0
 """The longest wait for budget before checking again which request is the most urgent."""
 
 NAMED_MAX: Final = 100
-"""How many symbols are requested by name at most. The whole list has thousands, in many megabytes."""
+"""At most this many symbols are requested by name. The whole list has thousands, in many megabytes."""
 
 ONE_BY_ONE_MAX: Final = 20
-"""How many symbols are looked up one by one at most: each costs as much as the whole list."""
+"""At most this many symbols are looked up one by one: each costs as much as the whole list."""
 
 log = structlog.get_logger()
 
@@ -198,7 +198,7 @@ class RestClient:
         if pending is None:
             return
         # The answer to a request that was sent before the stream was (re)connected may be older than the stream.
-        # On a quiet symbol nothing would show that, and an old book would be called known.
+        # On a quiet symbol nothing would show that, and an old book would count as known.
         if sent_s < pending.made_s:
             self._enqueue(symbol)
             return

@@ -33,8 +33,8 @@ class TradeClient:
     used its SHARE in the last minute. A failed request is dropped: the reconstruction repeats it at the next tick, as
     long as the trades are missing.
 
-    Known weakness: the weight that it has used is missing when all books are lost at once. Then the last tenth of the
-    snapshots that fit into a minute may come up to a minute later.
+    Known weakness: if all books are lost at once, the weight that this client has used is not available for them. Then
+    the last tenth of the snapshots that fit into a minute may come up to a minute later.
     """
 
     def __init__(self, rest: RestClient) -> None:
