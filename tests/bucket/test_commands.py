@@ -169,7 +169,7 @@ def test_a_finished_recording_is_shipped_to_a_folder(tmp_path: Path) -> None:
     async def test() -> None:
         for _ in range(2):
             code, out, err = await run("ship", archive, f"file://{nas}")
-            assert (code, out) == (0, f"All that is sealed is in file://{nas}: 1 segment.\n"), err
+            assert (code, out) == (0, f"Everything sealed is in file://{nas}: 1 segment.\n"), err
         code, _, err = await run("ship", tmp_path / "nothing", f"file://{nas}")
         assert (code, err.count("\n")) == (2, 1)
 

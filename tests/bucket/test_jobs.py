@@ -112,7 +112,7 @@ def test_a_bucket_is_rebuilt_and_verified(
     assert (code, said, err) == (0, f"{SEGMENTS} segments: {SEGMENTS} rebuilt.\n", "")
     assert files(out) == files(alone)
     code, said, err = run(*rebuilding(buckets.source, out, *way))
-    assert (code, said, err) == (0, f"{SEGMENTS} segments: {SEGMENTS} there already.\n", "")
+    assert (code, said, err) == (0, f"{SEGMENTS} segments: {SEGMENTS} already there.\n", "")
     assert report(buckets.rebuilt, *way) == expected
     assert not temporary_files()
 

@@ -170,14 +170,14 @@ def test_each_segment_has_a_folder(
     made = files(tmp_path / "one")
     output = capsys.readouterr().out
     count = len(list((tmp_path / "one").iterdir()))
-    assert f"{count} segments: {count} exported, 0 there already, 0 left out." in output
+    assert f"{count} segments: {count} exported, 0 already there, 0 left out." in output
     assert len(list((tmp_path / "one").glob("*/export.json"))) == count > 3
     for number in (1, 2, 3):
         run(segments, f"{command} --shard {number}/3", tmp_path / "three")
     assert files(tmp_path / "three") == made
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "one").rglob("*")}
     run(segments, command, tmp_path / "one")
-    assert f"{count} segments: 0 exported, {count} there already" in capsys.readouterr().out
+    assert f"{count} segments: 0 exported, {count} already there" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "one").rglob("*")} == before
 
 
@@ -223,13 +223,13 @@ def test_a_damaged_segment_is_left_out_and_named(
     command = ["export", str(root), "--per-segment", "--format", "csv", "--out", str(out)]
     assert app(command, exit_on_error=False, print_error=False, result_action="return_value") == 1
     output = capsys.readouterr()
-    assert "3 segments: 2 exported, 0 there already, 1 left out." in output.out
+    assert "3 segments: 2 exported, 0 already there, 1 left out." in output.out
     assert f"{rows.name.removesuffix('.parquet')}: left out" in output.out
     assert str(rows) in output.err
     assert len(list(out.iterdir())) == 2
     rows.write_bytes(whole)
     assert app(command, exit_on_error=False, print_error=False, result_action="return_value") == 0
-    assert "1 exported, 2 there already" in capsys.readouterr().out
+    assert "1 exported, 2 already there" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("option", ["--jobs 2", "--shard 1/2", "--dask tcp://127.0.0.1:8786"])

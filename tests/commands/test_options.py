@@ -61,7 +61,7 @@ def test_an_empty_moment_is_refused_too(words: tuple[str | None, str | None]) ->
 def test_a_reversed_range_is_refused() -> None:
     """The error names both ends. A range of no length is not reversed."""
     early, late = "2026-06-09T00:00:01", "2026-06-09T02:00:00+02:00"
-    with pytest.raises(UsageError, match=r"--from .*:01 is later than --to .*\+02:00\. Exchange"):
+    with pytest.raises(UsageError, match=r"--from .*:01 is later than --to .*\+02:00\. Swap"):
         range_us(early, late)
     start, end = range_us(late, late)
     assert start == end
@@ -277,6 +277,6 @@ def test_an_invalid_archive_is_refused(text: str) -> None:
 )
 def test_a_bucket_is_refused_where_a_folder_is_needed(command: str) -> None:
     """It is not taken for a folder of that name."""
-    with pytest.raises(CycloptsError, match="a folder of this machine is needed") as refused:
+    with pytest.raises(CycloptsError, match="a folder on this machine is needed") as refused:
         app(command, exit_on_error=False, print_error=False)
     assert "SECRET" not in str(refused.value)

@@ -35,7 +35,7 @@ def test_rebuild_reports_all_segments_in_one_sentence(
     assert capsys.readouterr().out == "5 segments: 5 rebuilt.\n"
     assert verified(tmp_path / "fine").clean
     assert run(*command) == 0
-    assert capsys.readouterr().out == "5 segments: 5 there already.\n"
+    assert capsys.readouterr().out == "5 segments: 5 already there.\n"
 
 
 def test_one_symbol_and_a_range_of_time_can_be_rebuilt(

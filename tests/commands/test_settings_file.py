@@ -73,7 +73,7 @@ def test_a_choice_of_symbols_replaces_the_files(
         ("[record]\ncolour = 3", "colour"),
         ("[record]\nevery = 1.5", "1.5"),
         ("[record]\nevery = true", "every"),
-        ('[record]\nalso = ["trade"]', "also is a list, and takes one value"),
+        ('[record]\nalso = ["trade"]', "also is a list, but takes only one value"),
         ('[record]\nrollover_at = ["04:30"]', "rollover_at is a list"),
         ("[record]\nsymbols = 'BTCUSDT'", "symbols"),
         ("[record]\nsymbols = [1]", "symbols"),

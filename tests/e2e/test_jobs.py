@@ -164,7 +164,7 @@ def test_processes_and_a_cluster_make_the_same_bytes(
         assert report(out, *way) == expected
         before = identities(out)
         code, output, _ = run(*rebuilding(archive, out, *way))
-        assert (code, output) == (0, f"{SEGMENTS} segments: {SEGMENTS} there already.\n")
+        assert (code, output) == (0, f"{SEGMENTS} segments: {SEGMENTS} already there.\n")
         assert identities(out) == before
 
 
@@ -192,7 +192,7 @@ def test_shards_together_are_one_run(archive: Path, alone: Path, tmp_path: Path)
         assert (process.returncode, err) == (0, "")
         assert f"Shard {number}/3: {SEGMENTS // 3} segments: {SEGMENTS // 3} rebuilt." in output
     code, output, _ = run(*rebuilding(archive, out))
-    assert (code, output) == (0, f"{SEGMENTS} segments: {SEGMENTS} there already.\n")
+    assert (code, output) == (0, f"{SEGMENTS} segments: {SEGMENTS} already there.\n")
     assert files(out) == files(alone)
 
 

@@ -74,7 +74,7 @@ def test_exit_codes_and_sentences(archive: Path, capsys: pytest.CaptureFixture[s
     assert call("prune", archive, "--keep-tape", "0") == 0
     out = capsys.readouterr().out
     assert "third stays: the next start continues from it." in out
-    assert "Removed: 4 tapes, verified before" in out
+    assert "Removed: 4 tapes, verified first" in out
     assert call("info", archive) == 0
     assert "Removed on purpose" in capsys.readouterr().out
     with pytest.raises(UsageError, match="Say what to keep"):
@@ -156,9 +156,9 @@ def test_an_export_names_what_it_leaves_out(
 def test_a_copy_by_days(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What was copied, what was there already, what was left out; into the archive itself nothing."""
     assert call("compact", archive, "--out", tmp_path / "days") == 0
-    assert "3 days copied, 0 there already." in capsys.readouterr().out
+    assert "3 days copied, 0 already there." in capsys.readouterr().out
     assert call("compact", archive, "--out", tmp_path / "days") == 0
-    assert "0 days copied, 3 there already." in capsys.readouterr().out
+    assert "0 days copied, 3 already there." in capsys.readouterr().out
     assert call("verify", tmp_path / "days") == 0
     file = rows_of(archive, BTC, 0)
     file.write_bytes(file.read_bytes() + b"?")

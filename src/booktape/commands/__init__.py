@@ -1,1 +1,1 @@
-"""The commands, one file each: options, their checks, and what they start. `cli` puts them together."""
+"""The commands, one file each: the options, their checks, and what they start. `cli` puts the commands together."""

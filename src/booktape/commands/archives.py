@@ -1,4 +1,4 @@
-"""An archive that a command reads: which of its symbols, and what of it could not be read.
+"""An archive that a command reads: which of its symbols are wanted, and which of its files could not be read.
 
 Damaged files are named on stderr, and the exit code is not 0. Removed tapes are named on stderr.
 """
@@ -20,11 +20,11 @@ NAMED_MAX: Final = 20
 
 @contextmanager
 def naming_damage(recording: Recording) -> Iterator[None]:
-    """After the block, also after an error, name every file that could not be read on stderr.
+    """After the block, even after an error, name on stderr every file that could not be read.
 
-    Tapes that were removed on purpose are named, too, and are no damage.
+    Tapes that were removed on purpose are named too, but do not count as damage.
 
-    Raises DamagedArchive instead of NotRecorded where a file is damaged: it may hold what is missing.
+    If a file is damaged, raises DamagedArchive instead of NotRecorded: what is missing may be in that file.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedFile)
@@ -46,7 +46,7 @@ def naming_damage(recording: Recording) -> Iterator[None]:
 
 
 def chosen_symbols(recording: Recording, directory: str, wanted: Sequence[str]) -> list[str]:
-    """Those that are named, in any case of letters; all without a name. Raises NotRecorded."""
+    """The symbols that are named, in upper or lower case; all if none is named. Raises NotRecorded."""
     known = recording.symbols()
     for name in wanted:
         if name.upper() not in known:

@@ -13,15 +13,15 @@ from booktape.store.target import check_archive
 def compact(directory: NamedPath, *, out: NamedPath) -> int:
     """Copy rows, gaps, checks and notes into an archive with a file for each day. Tapes are not copied.
 
-    What is copied is verified first. Days that are there are not copied again. Exit code 1 when a day is left out, since
-    something in it is not verified. See docs/operations.md.
+    Each day is verified before it is copied. Days that were already copied are not copied again. Exit code 1 if a day
+    is left out because something in it could not be verified. See docs/operations.md.
 
     Parameters
     ----------
     directory
         The archive's folder; nothing in it is changed.
     out
-        The folder of the copy; continued when it is there.
+        The folder of the copy; continued if it exists.
     """
     if not (directory / "manifests").is_dir():
         raise NotRecorded(
@@ -37,6 +37,6 @@ def compact(directory: NamedPath, *, out: NamedPath) -> int:
     for name in outcome.young:
         write_line(f"{name}: not over yet.")
     write_line(
-        f"{out}: {counted(len(outcome.days), 'day')} copied, {outcome.there:,} there already."
+        f"{out}: {counted(len(outcome.days), 'day')} copied, {outcome.there:,} already there."
     )
     return int(bool(outcome.left_out))

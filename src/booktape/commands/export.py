@@ -42,7 +42,7 @@ Format: TypeAlias = Literal[
 ]
 
 _AROUND: Final = timedelta(minutes=1)
-"""Trades are read this much beyond --from and --to: their times are the exchange's, and those two are ours."""
+"""Trades are read this far beyond --from and --to: their times are the exchange's, but those two are our clock's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,10 @@ def export(  # noqa: PLR0913 each is one documented option
     dask: str | None = None,
     shard: str | None = None,
 ) -> int:
-    """Write what was recorded in the layouts of other tools.
+    """Export a recording to the file layouts of other tools.
 
-    Which files each format has, and how it shows a gap: docs/export.md. Exit code 1 when a file is
-    damaged: it is named, and all others are written.
+    docs/export.md says which files each format has, and how it shows a gap. Exit code 1 if a file of the archive is
+    damaged: that file is named, and all others are exported.
 
     Parameters
     ----------
@@ -87,27 +87,27 @@ def export(  # noqa: PLR0913 each is one documented option
         Tardis's incremental_book_L2 or book_snapshot (every event) or trades, hftbacktest's npz (every
         event, and the trades if there are any), or the stored rows as csv or parquet.
     out
-        The folder for the files; made when missing. No file is replaced.
+        The folder for the files; made if missing. No file is replaced.
     symbol
-        Only these symbols; all when not given.
+        Only these symbols; all if not given.
     from_
         Only what was received from this time on, such as 2026-11-22T10:00 (UTC).
     to
         Only what was received before this time.
     depth
-        Levels a side; not for incremental_book_L2 and hftbacktest, which hold the whole book.
+        Levels per side; not for incremental_book_L2 and hftbacktest, which hold the whole book.
     shape
-        Of csv and parquet: one row a level (long, which is the default) or one column a level.
+        For csv and parquet: one row per level (long, the default) or one column per level (wide).
     venue
-        What the files of Tardis's formats call the exchange.
+        The name of the exchange in the files of Tardis's formats.
     per_segment
-        A folder of files for each segment, so that several workers can write them; an interrupted export is
-        continued. Without it a file goes across segments.
+        Write a folder of files for each segment, so that several workers can export; an interrupted export is
+        continued. Without this option, files span segments.
     jobs
         With --per-segment: how many segments to export at the same time, each on its own core.
     dask
-        With --per-segment: the scheduler of a Dask cluster whose workers export, such as tcp://scheduler:8786. They
-        need the same folders, and the credentials of a bucket.
+        With --per-segment: the scheduler of a Dask cluster whose workers export, such as tcp://scheduler:8786. The
+        workers need access to the same folders, and the credentials for a bucket.
     shard
         With --per-segment: only this part of the segments, such as 2/3.
     """
@@ -128,7 +128,7 @@ def export(  # noqa: PLR0913 each is one documented option
             try:
                 _export(recording, name, request)
             except NotRecorded as error:
-                # The other symbols may be whole.
+                # The other symbols may be intact.
                 if not recording.damaged:
                     raise
                 write_to_stderr(str(error))
@@ -142,7 +142,7 @@ def _export_segments(
     workers: tuple[int, str | None],
     shard: Shard,
 ) -> int:
-    """Export each segment into a folder of its own."""
+    """Export each segment into a separate folder."""
     recording = reader.open(directory, unsealed=False)
     with naming_damage(recording):
         work = partial(_export_segment, chosen_symbols(recording, directory, wanted), request)
@@ -152,26 +152,26 @@ def _export_segments(
             )
     for each in found.values():
         if each.left_out:
-            write_line(f"{each.segment}: left out, a file of it is damaged.")
+            write_line(f"{each.segment}: left out, because one of its files is damaged.")
     there = sum(each.was_there for each in found.values())
     left_out = sum(each.left_out for each in found.values())
     files, rows = (sum(getattr(one, name) for one in found.values()) for name in ("files", "rows"))
     write_line(
-        f"{counted(len(found), 'segment')}: {len(found) - there - left_out:,} exported, {there:,} there already, "
+        f"{counted(len(found), 'segment')}: {len(found) - there - left_out:,} exported, {there:,} already there, "
         f"{left_out:,} left out. {counted(files, 'file')}, {counted(rows, 'row')}."
     )
     return int(bool(left_out))
 
 
 def _export_segment(symbols: list[str], request: _Request, part: Recording) -> ExportedSegment:
-    """On a worker: the files of one segment, for those of the symbols that it has."""
+    """On a worker, write the files of one segment, for those of the symbols that it has."""
     segment = str(part.segment)
     asked = {"symbols": symbols, **asdict(request), "out": None}
     asked |= {name: asked[name] and f"{asked[name]}" for name in ("start", "end")}
 
     def write(folder: Path) -> Iterator[Outcome]:
         for name in sorted({*symbols} & {*part.symbols()}):
-            # A segment may have nothing of a symbol in that time.
+            # A segment may have no data for a symbol in that time.
             with suppress(NotRecorded):
                 yield from _outcomes(part, name, replace(request, out=folder))
 
@@ -195,7 +195,7 @@ def _export(recording: Recording, name: str, request: _Request) -> None:
 
 
 def _check(format_: Format, depth: int | None, shape: TableShape | None) -> None:
-    """Raises UsageError where an option is missing or does not apply."""
+    """Raises UsageError if an option is missing or does not apply."""
     if shape and format_ not in {"csv", "parquet"}:
         raise UsageError(f"--shape does not apply to --format {format_}. Leave it out.")
     if depth is None and (format_ == "book_snapshot" or shape == "wide"):
@@ -226,7 +226,7 @@ def _outcomes(recording: Recording, symbol: str, request: _Request) -> Iterator[
 
 
 def _trades(recording: Recording, symbol: str, request: _Request) -> Iterator[TradeItem]:
-    """The trades of the time asked for, and a little more; none where none were recorded."""
+    """The trades of the requested time, and a little more; none if trades were not recorded."""
     start = request.start and request.start - _AROUND
     end = request.end and request.end + _AROUND
     with suppress(NotRecorded):

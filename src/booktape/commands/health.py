@@ -1,4 +1,4 @@
-"""`booktape health`: asks a recorder whether it is well. For containers, which have no curl."""
+"""`booktape health`: asks a recorder whether it is healthy. For containers, which have no curl."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _ANSWER_BYTES_MAX: Final = 1 << 20
 
 
 def health(url: str = "http://127.0.0.1:8080", *, ready: bool = False) -> None:
-    """Ask a recorder that runs with --web. Exit code 0: it is well.
+    """Ask a recorder that runs with --web whether it is healthy. Exit code 0 if it is.
 
     Parameters
     ----------
     url
-        The address of its page.
+        The address of the recorder's page.
     ready
-        Ask whether all books are known and nothing is short, not only whether it is alive. A
-        container should not be restarted for this.
+        Ask whether all books are known and nothing is running short, not only whether the recorder is alive. A
+        container should not be restarted because of this answer.
     """
     asked = address("url", url, "http", "https") + ("/readyz" if ready else "/healthz")
     try:
@@ -44,7 +44,7 @@ def health(url: str = "http://127.0.0.1:8080", *, ready: bool = False) -> None:
 
 
 def _opener() -> OpenerDirector:
-    """Follows no redirect, and asks no proxy: a recorder is on this machine, or the next one."""
+    """An opener that follows no redirect and uses no proxy: a recorder is on this machine, or the next one."""
     opener = OpenerDirector()
     for handler in (HTTPHandler(), HTTPSHandler(), HTTPDefaultErrorHandler(), HTTPErrorProcessor()):
         opener.add_handler(handler)
@@ -52,10 +52,10 @@ def _opener() -> OpenerDirector:
 
 
 def _reasons(body: bytes) -> str:
-    """What the recorder gives as its reasons, in a line each; the answer itself where it is not ours."""
+    """The recorder's reasons, one per line; the answer itself if it does not come from a recorder."""
     try:
         reasons = json.loads(body)["reasons"]
         lines = [" ".join((each["detail"], *each["symbols"])) for each in reasons]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return body.decode(errors="replace") or "It answered with an error, and no more."
+        return body.decode(errors="replace") or "It answered with an error and gave no reason."
     return "\n".join(lines)

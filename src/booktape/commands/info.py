@@ -17,7 +17,7 @@ from booktape.store.layout import Layout
 def info(directory: NamedArchive) -> int:
     """Show what is in an archive: symbols, time covered, gaps and their reasons, rows, bytes.
 
-    Exit code 1 when a file is damaged: it is named, and all others are shown.
+    Exit code 1 if a file is damaged: that file is named, and all others are shown.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""`booktape merge`: recordings of the same market become one archive."""
+"""`booktape merge`: makes one archive from recordings of the same market."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def merge(
     every: Positive | None = None,
     segment: str = "1h",
 ) -> int:
-    """Make one archive of several recordings of the same market: what one missed, another one fills.
+    """Make one archive from several recordings of the same market: what one missed, another fills.
 
-    Exit code 1 when a tape is damaged or lost: its segment is left out. See docs/merge.md.
+    Exit code 1 if a tape is damaged or lost: its segment is left out. See docs/merge.md.
 
     Parameters
     ----------
     archives
-        The folders of the recordings, or their addresses such as s3://bucket/prefix, two or more, in any order;
-        nothing in them is changed.
+        Two or more recordings, in any order: their folders, or addresses such as s3://bucket/prefix; nothing in
+        them is changed.
     out
-        The folder for the result, which appears when it is whole.
+        The folder for the result, which appears once it is complete.
     every
-        N: one full snapshot every N updates of a symbol. Without it: as all recordings have it.
+        N: one full snapshot every N updates of a symbol. If not given, the N that all recordings have.
     segment
-        How long the segments of the result are, on the clock.
+        How long the segments of the result are; they end at round times.
     """
     if len(archives) < 2:  # noqa: PLR2004 one archive is merged with nothing
         raise UsageError(
@@ -53,7 +53,7 @@ def merge(
     for sentence in [*outcome.damaged, *outcome.removed]:
         terminal.write_to_stderr(sentence)
     for path in outcome.unsealed:
-        terminal.write_to_stderr(f"{path} is not sealed, and left out.")
+        terminal.write_to_stderr(f"{path} is not sealed, so it is left out.")
     segments = terminal.counted(outcome.segments, "segment")
     terminal.write_line(f"{out}: {segments} from {terminal.counted(len(archives), 'archive')}")
     return int(bool(outcome.damaged))

@@ -1,6 +1,6 @@
 """Values that several commands take: numbers within bounds, durations, times, folders, addresses.
 
-A value that is not exactly one of these is refused with a sentence, whether it was typed or comes from the
+A value that does not have exactly the right form is refused with a sentence, whether it was typed or comes from the
 environment. Nothing is rounded and nothing is guessed: cyclopts alone would read `--every 1.5` as 2.
 """
 
@@ -25,7 +25,7 @@ from booktape.wire.limits import DEPTH_MAX
 _SHOWN: Final = 60
 
 BUCKETS: Final = ("s3", "gs")
-"""The services from which the commands read."""
+"""The services that the commands can read from."""
 
 
 def _whole(least: int, most: int) -> Parameter:
@@ -34,7 +34,7 @@ def _whole(least: int, most: int) -> Parameter:
 
 
 def _whole_number(text: str, least: int, most: int) -> int:
-    # Python's `int` takes 1_000, other scripts' digits, and no more than 4,300 digits.
+    # Python's `int` accepts 1_000 and digits of other scripts, and fails above 4,300 digits.
     number = int(text) if re.fullmatch(r"-?[0-9]{1,19}", text) else None
     if number is None or not least <= number <= most:
         raise ValueError(f"{text[:_SHOWN]!r} is not a whole number from {least:,} to {most:,}.")
@@ -49,19 +49,19 @@ def _positive(text: str) -> float:
 
 
 def _path(text: str) -> Path:
-    # Python's `Path("")` is the current folder; "$DIR" is empty where the variable is not set.
+    # Python's `Path("")` is the current folder; "$DIR" is empty if the variable is not set.
     if not text:
         raise ValueError("It is empty. Name a file or a folder; the current folder is a dot.")
     if "://" in text:
-        # Not shown: a password may stand in it.
-        raise ValueError("It is an address, and a file or a folder of this machine is needed.")
+        # Not shown, because it may contain a password.
+        raise ValueError("It is an address, but a file or a folder on this machine is needed.")
     path = Path(text)
     check_is_utf8(str(path.absolute()))
     return path
 
 
 def _archive(text: str) -> str:
-    """A folder as `_path` has it, or the address of a bucket."""
+    """A folder, as `_path` reads it, or the address of a bucket."""
     scheme, is_address, rest = text.partition("://")
     if not is_address:
         return str(_path(text))
@@ -108,12 +108,12 @@ NamedPath: TypeAlias = Annotated[Path, _read_by(_path)]
 NamedArchive: TypeAlias = Annotated[str, _read_by(_archive)]
 """The folder of an archive, or the address of one in a bucket, with `://`."""
 if not TYPE_CHECKING:
-    # Always a text; but a shell completes the names of folders only where a path may stand.
+    # Always a str; but a shell completes the names of folders only where a path is allowed.
     NamedArchive = Annotated[str | Path, _read_by(_archive)]
 Addresses: TypeAlias = Annotated[tuple[str, ...], Parameter(env_var_split=_words)]
-"""Each as it was given. An empty environment variable is one address, and a wrong one."""
+"""Each as it was given. An empty environment variable counts as one address, which is invalid."""
 Kept: TypeAlias = Annotated[tuple[str, ...], Parameter(env_var_split=_words)]
-"""For how long, and of what size; see `commands/prune.py`."""
+"""For how long, and up to what size; see `commands/prune.py`."""
 
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_S: Final = 3_650 * 86_400
@@ -122,7 +122,7 @@ _LONGEST_S: Final = 3_650 * 86_400
 def seconds(option: str, text: str) -> float:
     """A duration such as 20, 90s, 15m, 8h or 30d. Raises UsageError.
 
-    From a second to ten years: the recorder looks at the clock twice a second, and a longer time is a typing error.
+    From a second to ten years: the recorder checks the clock only twice a second, and a longer time is a typing error.
     """
     match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([smhd]?)", text)
     length_s = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
@@ -135,14 +135,14 @@ def seconds(option: str, text: str) -> float:
 
 
 def address(option: str, text: str, *schemes: str) -> str:
-    """The address of a server, without a slash at its end. Raises UsageError.
+    """The address of a server, without a trailing slash. Raises UsageError.
 
-    A path may follow the host, for a server behind another one. A query, a fragment, a password, and characters that an
-    address cannot hold may not.
+    A path may follow the host, for a server behind another one. A query, a fragment, a password, and characters that
+    no address can contain are refused.
     """
     try:
         parts = urlsplit(text)
-        # Otherwise an empty or overlong part of a name would be found only when it is looked up.
+        # Otherwise an empty or overlong part of the host name would not be found until it is looked up.
         (parts.hostname or "").encode("idna")
         fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
@@ -156,7 +156,7 @@ def address(option: str, text: str, *schemes: str) -> str:
 
 
 def shard_of(text: str | None) -> Shard:
-    """The shard 2 of 3, written 2/3; all without one. Raises UsageError."""
+    """A shard, written 2/3 for the second of three; everything if none is given. Raises UsageError."""
     if text is None:
         return WHOLE
     match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
@@ -166,7 +166,7 @@ def shard_of(text: str | None) -> Shard:
 
 
 def time_of_day_s(text: str) -> float:
-    """Seconds since midnight of a time such as 04:30. Raises UsageError."""
+    """A time such as 04:30, in seconds since midnight. Raises UsageError."""
     match = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text)
     if not match:
         raise UsageError(f"--rollover-at {text} is not a valid time of day. Write 04:30, in UTC.")
@@ -183,11 +183,11 @@ def range_us(from_: str | None, to: str | None) -> tuple[int | None, int | None]
 
 
 def time_range(from_: str | None, to: str | None) -> tuple[datetime | None, datetime | None]:
-    """--from and --to. Raises UsageError, also if the range is reversed."""
+    """--from and --to. Raises UsageError, including for a reversed range."""
     start = None if from_ is None else moment("--from", from_)
     end = None if to is None else moment("--to", to)
     if start and end and start > end:
-        raise UsageError(f"--from {from_} is later than --to {to}. Exchange the two.")
+        raise UsageError(f"--from {from_} is later than --to {to}. Swap the two.")
     return start, end
 
 

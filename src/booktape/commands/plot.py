@@ -40,9 +40,9 @@ def plot(  # noqa: PLR0913 each is one documented option
     levels: Positive | None = None,
     file: NamedPath | None = None,
 ) -> int:
-    """Draw what was recorded: PNG or SVG. What each picture shows: docs/plots.md.
+    """Draw a picture of a recording, as PNG or SVG. docs/plots.md says what each picture shows.
 
-    Exit code 1 when a file is damaged: it is named, and all others are shown.
+    Exit code 1 if a file of the archive is damaged: that file is named, and all others are shown.
 
     Parameters
     ----------
@@ -52,19 +52,19 @@ def plot(  # noqa: PLR0913 each is one documented option
         The book over time (heatmap), both sides at a moment (depth), best prices with spread and
         imbalance (spread), or which days and symbols were recorded (calendar).
     symbol
-        Which one; not needed when there is only one.
+        The symbol to draw; not needed if there is only one.
     from_
         Only what was received from this time on, such as 2026-11-22T10:00 (UTC).
     to
         Only what was received before this time.
     at
-        The moment of a depth picture; the end when not given.
+        The moment of a depth picture; the end of the recording if not given.
     bps
         How far to look beyond the best prices, in hundredths of a percent.
     levels
-        How many levels a side the imbalance weighs; 5 when not given.
+        How many levels per side the imbalance covers; 5 if not given.
     file
-        Where to write it, a name that ends with .png or .svg; one that is there is replaced.
+        The file to write, with a name that ends in .png or .svg; an existing file is replaced.
     """
     start, end = time_range(from_, to)
     given = {
@@ -77,12 +77,12 @@ def plot(  # noqa: PLR0913 each is one documented option
     }
     _check(kind, given)
     draw = import_extra("booktape.plot", "matplotlib", "plot")
-    # matplotlib reads a file `matplotlibrc` in the current folder, which may be a stranger's.
+    # matplotlib reads a file `matplotlibrc` in the current folder, which may come from a stranger.
     import_module("matplotlib").rcdefaults()
     recording = reader.open(directory)
     with naming_damage(recording):
         chosen = "" if kind == "calendar" else _symbol(recording, directory, symbol)
-        # A symbol as folders spell it: not every file system accepts every script.
+        # The symbol is spelled as in folder names: not every file system accepts every script.
         stem = f"{symbol_folder(chosen).removeprefix('symbol=')}-" if chosen else ""
         path = file or Path(f"{stem}{kind}.png")
         # Before the work, so that a wrong name is refused at once.

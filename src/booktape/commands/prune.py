@@ -25,9 +25,9 @@ _UNITS_BYTES: Final = {
 
 
 def kept(option: str, texts: Sequence[str]) -> Limit:
-    """How much is kept: for a time such as 30d, or of a size such as 500GB; `all`, or nothing, for no limit.
+    """How much is kept: for a time such as 30d, up to a size such as 500GB, or both; `all` or nothing means no limit.
 
-    Raises UsageError, also for two times or two sizes.
+    Raises UsageError, including for two times or two sizes.
     """
     found = Limit()
     for text in texts:
@@ -47,19 +47,20 @@ def kept(option: str, texts: Sequence[str]) -> Limit:
 
 
 def prune(directory: NamedPath, *, keep: Kept = (), keep_tape: Kept = ()) -> int:
-    """Remove old tapes, or all of old segments, once they are verified. May run beside a recorder.
+    """Remove old tapes, or whole old segments, once they are verified. May run beside a recorder.
 
-    What is not verified, not in its bucket yet, or needed by the next start stays. Exit code 1 when something is not
-    verified, or cannot be read. See docs/operations.md.
+    Files that are not verified, not yet in their bucket, or needed by the next start stay. Exit code 1 if anything is
+    not verified or cannot be read. See docs/operations.md.
 
     Parameters
     ----------
     directory
         The archive's folder.
     keep
-        How much of everything is kept: a time such as 365d, a size such as 500GB, or one of each.
+        How much of everything to keep: a time such as 365d, a size such as 500GB, or one of each.
     keep_tape
-        How much of the tapes is kept, likewise. Rows stay, and can no longer be proved or made at another N.
+        How much of the tapes to keep, likewise. The rows stay, but without tapes they can no longer be proved, or
+        rebuilt at another N.
     """
     rules = Rules(kept("--keep", keep), kept("--keep-tape", keep_tape))
     if rules.keep_all:
@@ -78,7 +79,7 @@ def describe(outcome: PruneOutcome) -> str:
     """What was removed, in a sentence."""
     if not outcome.tapes and not outcome.segments:
         return "Nothing was removed."
-    removed = [counted(len(outcome.tapes), "tape") + ", verified before"] if outcome.tapes else []
+    removed = [counted(len(outcome.tapes), "tape") + ", verified first"] if outcome.tapes else []
     if outcome.segments:
-        removed.append(f"all else of {counted(len(outcome.segments), 'segment')}")
+        removed.append(f"everything else of {counted(len(outcome.segments), 'segment')}")
     return f"Removed: {'; '.join(removed)}; {outcome.freed_bytes / 1e6:,.1f} MB."

@@ -40,7 +40,7 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
 ) -> int:
     """Make the same books again from the tapes, at another N, or where files were lost.
 
-    Exit code 1 when a tape is damaged or lost: its segment is left out. See docs/rebuild.md.
+    Exit code 1 if a tape is damaged or lost: its segment is left out. See docs/rebuild.md.
 
     Parameters
     ----------
@@ -51,19 +51,19 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
     out
         The folder for the new archive; an interrupted rebuild is continued.
     symbol
-        Only these symbols; all when not given.
+        Only these symbols; all if not given.
     from_
-        Only segments that reach beyond this time, such as 2026-11-22T10:00 (UTC).
+        Only segments that end after this time, such as 2026-11-22T10:00 (UTC).
     to
         Only segments that begin before this time.
     jobs
         How many segments to rebuild at the same time, each on its own core.
     dask
-        The scheduler of a Dask cluster whose workers rebuild, such as tcp://scheduler:8786. They need the same
-        folders, and the credentials of a bucket.
+        The scheduler of a Dask cluster whose workers rebuild, such as tcp://scheduler:8786. The workers need access
+        to the same folders, and the credentials for a bucket.
     shard
-        Only this part of the segments, such as 2/3. When all parts are done, the same command without it checks that
-        nothing is missing.
+        Only this part of the segments, such as 2/3. When all parts are done, the same command without --shard checks
+        that nothing is missing.
     """
     tuning.tune_interpreter()
     request = RebuildRequest(
@@ -76,7 +76,7 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
     check_archive("--out", request.layout)
     part = shard_of(shard)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TapesRemoved)  # it is said below
+        warnings.simplefilter("ignore", TapesRemoved)  # printed below
         tapes = part.part(tapes_to_rebuild(request))
     sizes = {tape.segment.name: tape.bytes for tape in tapes}
     with (
@@ -100,7 +100,7 @@ def _summary(outcomes: list[RebuildOutcome], shard: str | None) -> str:
     damaged = sum(outcome.damage is not None for outcome in outcomes)
     counts = {
         "rebuilt": len(outcomes) - there - damaged,
-        "there already": there,
+        "already there": there,
         "left out": damaged,
     }
     parts = [f"{count:,} {what}" for what, count in counts.items() if count]

@@ -64,7 +64,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _Company:
-    """What works beside the recorder: processes, a page, a shipper, and what removes old files."""
+    """What runs beside the recorder: worker processes, a page, a shipper, and what removes old files."""
 
     workers: int
     page: Address | None
@@ -73,7 +73,7 @@ class _Company:
     rules: Rules
 
     def beside(self, settings: Settings) -> RecorderLike:
-        """A recorder in this company, but for the page."""
+        """A recorder with all of these except the page."""
         recorder: RecorderLike = (
             Workers(settings, self.workers) if self.workers > 1 else Recorder(settings)
         )
@@ -114,73 +114,73 @@ def record(  # noqa: PLR0913 each is one documented option
 ) -> None:
     """Record full order books until Ctrl-C, which seals the files.
 
-    Without a network: `booktape record BTCUSDT --exchange sim`.
+    To try it without a network: `booktape record BTCUSDT --exchange sim`.
 
     Parameters
     ----------
     symbols
-        What to record, such as BTCUSDT.
+        The symbols to record, such as BTCUSDT.
     all_symbols
-        Record every symbol that trades, and those that will be listed.
+        Record every symbol that trades, and those that are listed later.
     quote
-        Record every symbol that trades against this asset, such as USDT, and those that will be listed.
+        Record every symbol that trades against this asset, such as USDT, and those that are listed later.
     every
         N: one full snapshot every N updates of a symbol.
     out
-        The archive's folder; made when missing, continued when not.
+        The archive's folder; made if missing, continued if it exists.
     duration
-        Stop after this time: 20, 90s, 15m, 8h, 30d. Without it: at Ctrl-C.
+        Stop after this time: 20, 90s, 15m, 8h, 30d. If not given, stop at Ctrl-C.
     exchange
-        Which exchange; `demo` has live data, `sim` is built in and needs no network.
+        The exchange to record; `demo` has live data, `sim` is built in and needs no network.
     rest_url
-        Instead of the exchange's own address; /api/v3/… is added. Given twice, the second one is used
-        while the first cannot be reached.
+        An address to use instead of the exchange's own; /api/v3/… is appended. If two are given, the second one is
+        used while the first cannot be reached.
     ws_url
-        Instead of the exchange's own address; /stream?streams=… is added. Given twice, every second
-        connection goes to the second one.
+        An address to use instead of the exchange's own; /stream?streams=… is appended. If two are given, every
+        second connection goes to the second one.
     depth
-        Levels a side that snapshots are requested with.
+        How many levels per side to request in a snapshot.
     connections
         How many connections carry each stream; a second one goes to the exchange's other host.
     segment
-        How often files are sealed, on the clock: only sealed files can be read.
+        How often files are sealed, at round times. Other tools can read only sealed files.
     rollover_at
-        When to replace connections, once a day, without a gap: HH:MM in UTC. Without it: in the
-        last hour of the 24 that the exchange grants.
+        When to replace connections, once a day, without a gap: HH:MM in UTC. If not given, in the last of the
+        24 hours that the exchange grants a connection.
     witness
-        The other stream that every book is compared with as it changes.
+        The other stream with which every book is compared as it changes.
     audit
-        How often every book is compared with a further snapshot; 0 for never.
+        How often every book is compared with another snapshot; 0 for never.
     pulse
         How often the best prices of all symbols are requested, which prove quiet books current; 0 for
         never.
     also
-        What else to record of each symbol: its trades.
+        What else to record for each symbol: its trades.
     workers
         How many processes share the symbols.
     web
-        Serve a page that shows the recorder, such as 8080 or 127.0.0.1:8080; port 0 for any free one.
-        Other machines can open it only at an address of the network, such as 0.0.0.0:8080.
+        Serve a page that shows the recorder, at a port or address such as 8080 or 127.0.0.1:8080; port 0 for any
+        free port. Other machines can open the page only at a network address, such as 0.0.0.0:8080.
     shard
         Record a part of the symbols, such as 2/3 on the second of three machines.
     check
-        Record nothing: show all settings, and try folder, symbols, clock and open files. Exit code 78 when
-        something is wrong.
+        Record nothing: show all settings, and test the folder, symbols, clock and open files. Exit code 78 if
+        anything is wrong.
     ship
-        Put sealed segments into this bucket: s3://bucket/prefix, gs://…, az://… or file:///folder.
+        Copy sealed segments to this bucket: s3://bucket/prefix, gs://…, az://… or file:///folder.
     ship_keep
-        How long shipped segments are kept here: all, or 0, or for a time such as 7d.
+        How long to keep shipped segments here: all, 0, or a time such as 7d.
     keep
-        How much of everything is kept here, once it is verified: a time such as 365d, a size such as 500GB, or
+        How much of everything to keep here, once it is verified: a time such as 365d, a size such as 500GB, or
         one of each.
     keep_tape
-        How much of the tapes is kept here, likewise: a time such as 30d, or a size. Rows stay.
+        How much of the tapes to keep here, likewise: a time such as 30d, or a size. The rows stay.
     """
     everything = all_symbols or quote is not None
     if not all(symbols) or not (symbols or everything):
         raise UsageError("Name at least one symbol, such as: booktape record BTCUSDT")
     if symbols and everything:
-        raise UsageError("Name symbols, or choose them by --all or --quote, not both.")
+        raise UsageError("Name symbols, or choose them with --all or --quote, but not both.")
     part = shard_of(shard)
     venue = VENUES.get(exchange, VENUES["binance"])
     settings = Settings(
@@ -223,7 +223,7 @@ def record(  # noqa: PLR0913 each is one documented option
 
 
 def _bucket(ship: str | None, ship_keep: str, out: Path) -> Bucket | None:
-    """Raises UsageError."""
+    """The bucket of --ship, None without it. Raises UsageError."""
     if ship is not None:
         return bucket_at("--ship", ship, out)
     if ship_keep != "all":
@@ -232,7 +232,7 @@ def _bucket(ship: str | None, ship_keep: str, out: Path) -> Bucket | None:
 
 
 def _check_names(settings: Settings) -> None:
-    """Raises UsageError for a folder or a symbol that no file can be written for."""
+    """Raises UsageError for a folder that cannot be written, or a symbol that no file can be named after."""
     check_archive("--out", Layout(settings.out))
     if settings.symbols and not any(map(settings.shard.owns, settings.symbols)):
         raise UsageError(
@@ -247,7 +247,7 @@ def _addresses(option: str, urls: tuple[str, ...], *schemes: str) -> tuple[str, 
     """The values of an option that may be given twice. Raises UsageError."""
     if len(urls) > _HOSTS_MAX:
         raise UsageError(
-            f"{option} is given {len(urls)} times. Twice at most: there are two paths."
+            f"{option} is given {len(urls)} times. Give it at most twice: a second host is the only other path."
         )
     return tuple(address(option, url, *schemes) for url in urls)
 
@@ -259,7 +259,7 @@ async def _reach(
     *,
     simulated: bool,
 ) -> None:
-    """Run with the exchange's addresses; the built-in exchange runs meanwhile where it was chosen."""
+    """Run with the exchange's addresses. If the built-in exchange was chosen, it runs for as long."""
     venue = settings.venue
     async with AsyncExitStack() as stack:
         if simulated:
@@ -290,7 +290,7 @@ async def _record(company: _Company, settings: Settings) -> None:
 
 
 async def _check(company: _Company, settings: Settings) -> None:
-    """Raises BadSettings."""
+    """Show the settings and what was found. Raises BadSettings if anything is wrong."""
     given = (
         ("workers", str(company.workers)),
         ("web", company.page.at(company.page.port) if company.page else "none"),

@@ -1,4 +1,4 @@
-"""`booktape ship`: a finished recording, into a bucket."""
+"""`booktape ship`: copies a finished recording to a bucket."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from booktape.ship.bucket import Bucket
 
 PATIENCE_S: Final = 120.0
-"""How long the command goes on without an object that arrived."""
+"""How long the command keeps trying while no object arrives."""
 
 
 def ship(directory: NamedPath, address: str) -> None:
-    """Put all sealed segments of an archive into a bucket. What is there already is not put again.
+    """Copy all sealed segments of an archive to a bucket. What is already there is not sent again.
 
-    Exit code 75 when the bucket cannot be reached: start again later. See docs/scale.md.
+    Exit code 75 if the bucket cannot be reached: start again later. See docs/scale.md.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def ship(directory: NamedPath, address: str) -> None:
     log_to_stderr()
     asyncio.run(_ship(layout, bucket))
     sealed = counted(len(sealed_tapes(layout)), "segment")
-    write_line(f"All that is sealed is in {bucket.address}: {sealed}.")
+    write_line(f"Everything sealed is in {bucket.address}: {sealed}.")
     if without := [one for one in removed_segments(layout) if layout.manifest(one).exists()]:
         write_line(f"Without a tape, and not shipped: {counted(len(without), 'segment')}.")
     if unsealed := unsealed_segments(layout):
@@ -61,13 +61,13 @@ async def _ship(layout: Layout, bucket: Bucket) -> None:
         shipping.cancel()
 
     on_stop_signals(stop)
-    with suppress(BucketUnavailable, asyncio.CancelledError):  # `check` tells what is left, and why
+    with suppress(BucketUnavailable, asyncio.CancelledError):  # `check` says what is left, and why
         await shipping
     shipper.check()
 
 
 def bucket_at(option: str, address: str, archive: Path) -> Bucket:
-    """The bucket at an address. Raises UsageError, also where the library is missing."""
+    """The bucket at an address. Raises UsageError, including when the library is missing."""
     library = import_extra("booktape.ship.bucket", "obstore", "bucket")
     bucket: Bucket = library.Bucket(option, address)
     if bucket.folder and _lies_in(bucket.folder.resolve(), archive.resolve()):
@@ -76,7 +76,7 @@ def bucket_at(option: str, address: str, archive: Path) -> Bucket:
 
 
 def _lies_in(folder: Path, archive: Path) -> bool:
-    """Also where the archive is mounted a second time: its files would count as their own copies."""
+    """Whether a folder lies in the archive, even through a second mount: its files would count as their own copies."""
     if folder.is_relative_to(archive):
         return True
     above = (each for each in (folder, *folder.parents) if each.exists())

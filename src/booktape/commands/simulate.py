@@ -38,17 +38,17 @@ def simulate(  # noqa: PLR0913 - each is one documented option
     port
         Where to listen on 127.0.0.1; 0 for any free port.
     symbols
-        What to trade; the built-in list when not given.
+        The symbols to trade; the built-in list if not given.
     seed
         The same seed gives the same market.
     speed
-        How many times faster than the clock.
+        How many times faster than real time.
     faults
-        Faults such as drop=0.01,close=30,refuse=0.2, or a script: faults.toml.
+        Faults such as drop=0.01,close=30,refuse=0.2, or a script such as faults.toml.
     venue
-        Whose limits apply: the weight of requests, the weight per minute, the time between pings.
+        The exchange whose limits apply: the weight of requests, the weight per minute, the time between pings.
     second_port
-        The port of a second host with the same market; 0 for any free port, no host when not given.
+        The port of a second host with the same market; 0 for any free port. If not given, there is no second host.
     """
     first, second = parse_hosts(faults, seed)
     server = SimServer(
@@ -68,8 +68,8 @@ def replay(
 ) -> int:
     """Serve a recording as an exchange, from the first client's connection to the recording's end.
 
-    It serves any number of clients, also such as were not made for booktape. A damaged tape ends where
-    the damage begins; the tapes that continue it follow. Then the exit code is 1.
+    It serves any number of clients, including those that were not made for booktape. A damaged tape is served up to
+    the damage, and the tapes that continue it follow. Then the exit code is 1.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def replay(
     speed
         How many times faster than recorded; `inf` for as fast as clients read.
     start
-        Where to begin, such as 2026-11-22T10:15 (UTC); at the recording's beginning when not given.
+        Where to begin, such as 2026-11-22T10:15 (UTC); at the beginning of the recording if not given.
     """
     damaged: list[DamagedFile] = []
 
@@ -113,7 +113,7 @@ async def _serve(server: SimServer) -> None:
 def _command(server: SimServer) -> str:
     """What to type to record this exchange. A recording's symbols may be any text, so they are quoted."""
     addresses = ["--rest-url", server.rest_url, "--ws-url", server.ws_url]
-    # Behind `--` nothing is an option, whatever a symbol begins with.
+    # Nothing after `--` is an option, whatever a symbol begins with.
     options = any(symbol.startswith("-") for symbol in server.symbols)
     words = [*addresses, "--", *server.symbols] if options else [*server.symbols, *addresses]
     return shlex.join(["booktape", "record", *words])

@@ -1,4 +1,4 @@
-"""`booktape verify`: prove what was recorded."""
+"""`booktape verify`: proves what was recorded."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ def verify(  # noqa: PLR0913 - each is one documented option
 ) -> int:
     """Prove every stored row from the tape, with an independent implementation.
 
-    Exit code 1 when anything differs, and when anything cannot be verified.
+    Exit code 1 if anything differs or cannot be verified.
 
     Parameters
     ----------
     directory
         The archive's folder, or its address such as s3://bucket/prefix; nothing in it is changed.
     symbol
-        Only these symbols; all when not given.
+        Only these symbols; all if not given.
     from_
-        Only segments that reach beyond this time, such as 2026-11-22T10:00 (UTC).
+        Only segments that end after this time, such as 2026-11-22T10:00 (UTC).
     to
         Only segments that begin before this time.
     jobs
         How many segments to verify at the same time, each on its own core.
     dask
-        The scheduler of a Dask cluster whose workers verify, such as tcp://scheduler:8786. They need the same
-        folder, or the credentials of the bucket.
+        The scheduler of a Dask cluster whose workers verify, such as tcp://scheduler:8786. The workers need access to
+        the same folder, or the credentials for the bucket.
     shard
-        Only this part of the segments, such as 2/3: without the report, which `verify` with the same --results makes
-        when all parts are done.
+        Only this part of the segments, such as 2/3, without a report. When all parts are done, `verify` with the same
+        --results and without --shard makes the report.
     results
-        A folder in which the result of each segment is kept, and found again as long as its files are the same.
+        A folder that keeps the result of each segment, which is used again as long as the segment's files are the same.
     json
         Report as JSON, for machines.
     """

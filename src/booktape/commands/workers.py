@@ -13,7 +13,7 @@ from booktape.processes.task_map import Workers
 
 @contextmanager
 def chosen_workers(jobs: int, dask: str | None) -> Iterator[Workers]:
-    """Those of `--jobs` or `--dask`. Raises UsageError for both, SchedulerUnreachable."""
+    """The workers of `--jobs` or `--dask`. Raises UsageError if both are given, SchedulerUnreachable."""
     if dask is None:
         yield jobs
         return
