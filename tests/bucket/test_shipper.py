@@ -136,7 +136,7 @@ def test_another_object_of_the_same_name_stays_and_the_rest_goes_on(
     asyncio.run(Bucket("--ship", address).put(name, other, look_first=False))
     shipper = ship_all(tmp_path, address)
     assert list(shipper.refused) == [first]
-    with pytest.raises(NotShipped, match="with other bytes than ours") as missing:
+    with pytest.raises(NotShipped, match="already exists, with different content") as missing:
         shipper.check()
     assert missing.value.exit_code == 1
     found = objects(address, s3_port)

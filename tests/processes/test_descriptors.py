@@ -71,7 +71,7 @@ def test_a_limit_that_is_too_low_is_reported_at_the_start(
     done = limited(60, 80, *arguments, "--exchange", "sim", "--out", out)
     assert done.returncode == 2, done.stderr
     number = who.rpartition(" ")[2]
-    assert f"booktape: {who} open files and sockets, and this process may have 80." in done.stderr
+    assert f"booktape: {who} open files and sockets, but this process may have 80." in done.stderr
     assert f"`ulimit -n {number}`" in done.stderr
     assert "Traceback" not in done.stderr
     assert not out.exists()

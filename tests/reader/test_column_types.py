@@ -114,7 +114,7 @@ def test_a_column_of_another_type_is_named(root: Path, table: str, name: str) ->
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DamagedFile)
                 read(rec)
-            why = f"its column {name} has the type {wrong}, and not "
+            why = f"its column {name} has the type {wrong} instead of "
             ((damaged, said),) = rec.damaged.items()
             assert (damaged, said.startswith(why)) == (str(path), True), said
 
@@ -133,7 +133,7 @@ def test_info_and_verify_name_it(
     assert f"{path.name} cannot be read" in said.replace("\n", "")
     (found,) = [one for one in verified(root).found.kept if "has the type" in one.what]
     assert found.file == str(path.relative_to(root))
-    assert found.what.startswith(f"cannot be read: its column {name} has the type int8, and not ")
+    assert found.what.startswith(f"cannot be read: its column {name} has the type int8 instead of ")
 
 
 @pytest.mark.parametrize("table", sorted(SCHEMAS.keys() - {"trades"}))

@@ -69,4 +69,4 @@ def test_a_missing_service_manager_ends_no_recording(
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
     with capture_logs() as logged:
         asyncio.run(service.notify_service_manager(lambda: NOW))
-    assert [line["event"] for line in logged] == ["the service manager was not told"]
+    assert [line["event"] for line in logged] == ["the service manager could not be notified"]

@@ -64,7 +64,7 @@ def recovered(root: Path, tape: bytes) -> list[str]:
 def test_a_tape_with_an_undecodable_line_is_kept(tmp_path: Path, line: bytes) -> None:
     """The copy is the tape byte for byte, and the log says where it is and why."""
     tape = zstd.compress(text_of(RECORDS) + line + text_of(BEHIND))
-    assert recovered(tmp_path, tape) == ["recovered up to its damage, a copy is kept"]
+    assert recovered(tmp_path, tape) == ["recovered up to the damage, a copy is kept"]
     (kept,) = (path for path in (tmp_path / "set-aside").rglob("*") if path.is_file())
     assert kept.read_bytes() == tape
 
@@ -72,7 +72,7 @@ def test_a_tape_with_an_undecodable_line_is_kept(tmp_path: Path, line: bytes) ->
 def test_a_tape_with_bytes_that_cannot_be_decompressed_is_kept(tmp_path: Path) -> None:
     """A frame after them may be whole."""
     tape = zstd.compress(text_of(RECORDS)) + b"\0" * 64 + zstd.compress(text_of(BEHIND))
-    assert recovered(tmp_path, tape) == ["recovered up to its damage, a copy is kept"]
+    assert recovered(tmp_path, tape) == ["recovered up to the damage, a copy is kept"]
     assert len(list((tmp_path / "set-aside").rglob("*.zst"))) == 1
 
 

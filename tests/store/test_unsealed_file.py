@@ -130,6 +130,6 @@ def test_a_file_with_too_few_rows_is_not_sealed(tmp_path: Path) -> None:
     """Its footer must have as many rows as the segment was given."""
     file = table_file(tmp_path / "file", batch(3).schema)
     file.append(batch(3))
-    with pytest.raises(WriteFailed, match="it should hold 4 rows, and holds 3") as raised:
+    with pytest.raises(WriteFailed, match="it should hold 4 rows, but holds 3") as raised:
         file.seal(4)
     assert not raised.value.may_pass

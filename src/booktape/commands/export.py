@@ -187,7 +187,7 @@ def _export(recording: Recording, name: str, request: _Request) -> None:
     if not any(isinstance(outcome, Written) for outcome in outcomes):
         raise no_data_for(name)
     if request.format in {"csv", "parquet"}:
-        # The formats that are made of tapes have reported it.
+        # The formats that are made from tapes have already reported the gap.
         rows = recording.snapshots(name, request.start, request.end)
         gap = rows.gap_at_end()
         if gap and gap.epoch not in {o.epoch for o in outcomes if isinstance(o, Gap)}:

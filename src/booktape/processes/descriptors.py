@@ -39,7 +39,7 @@ def require(count: int, what: str) -> None:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if not _exceeds(soft, count):
         raise TooFewDescriptors(
-            f"{what} need {count} open files and sockets, and this process may have {soft}. "
+            f"{what} need {count} open files and sockets, but this process may have {soft}. "
             f"Raise the limit with `ulimit -n {count}`, and start again."
         )
 

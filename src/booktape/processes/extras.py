@@ -12,8 +12,8 @@ from booktape.errors import UsageError
 def import_extra(module: str, library: str, extra: str) -> Any:  # noqa: ANN401
     """A module that is, or needs, a library of an extra.
 
-    Raises UsageError if the library is not installed, or is installed and cannot be imported: it is of a version that
-    does not fit, or lacks something itself.
+    Raises UsageError if the library is not installed, or if it is installed but cannot be imported, because its version
+    does not fit or something that it needs is missing.
     """
     try:
         return import_module(module)

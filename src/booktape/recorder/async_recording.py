@@ -124,9 +124,7 @@ class AsyncRecording:
                 for output in self.session.handle(gone):
                     on_output(output)
             await self._keep_pace()
-            await asyncio.sleep(
-                0
-            )  # there may be thousands of records, and a second signal must be handled
+            await asyncio.sleep(0)  # thousands may remain, and a second signal must be handled
         log.info("sealing", segment=self.session.writer.segment.name)
         self.session.end(STOPPED)
         await self._finish(self._flush())

@@ -115,7 +115,7 @@ class Recorder:
         self._check_recorded()
 
     async def _record(self, rest_client: RestClient, listing: ExchangeInfo | None) -> None:
-        """Everything after the symbols were looked up. `listing`: None where the exchange has no list."""
+        """Do everything after the symbols were looked up. `listing`: None if the exchange has no list."""
         settings = self._settings
         listed = settings.checked(listing)
         self._symbols = symbols = self._wanted(listed)

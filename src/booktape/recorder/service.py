@@ -52,4 +52,6 @@ def _send(message: str) -> None:
             sender.connect(address)
             sender.send(message.encode())
     except OSError as error:
-        log.warning("the service manager was not told", message=message, why=error.strerror)
+        log.warning(
+            "the service manager could not be notified", message=message, why=error.strerror
+        )

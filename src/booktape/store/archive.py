@@ -187,7 +187,7 @@ def _warn_if_ahead(lineage: Lineage, segment: Segment) -> None:
     newest = max(lineage.beginnings, default=segment)
     if newest.start_us > segment.start_us:
         log.warning(
-            "the archive's newest segment lies ahead of the clock: it was wrong then, or is now",
+            "the archive's newest segment lies ahead of the clock: the clock was wrong then, or is wrong now",
             segment=newest.name,
             ahead_s=round((newest.start_us - segment.start_us) / 1e6),
         )

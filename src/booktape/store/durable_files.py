@@ -34,7 +34,7 @@ def disk_errors_named(path: Path) -> Iterator[None]:
 
 def _why(error: OSError, path: Path) -> str:
     if error.errno == errno.ENOSPC and _has_no_inode(path):
-        return "the disk is full (it has space, and no inode for another file)"
+        return "the disk is full (it has space, but no inode for another file)"
     if error.errno in _FULL:
         return "the disk is full"
     if too_few := used_up(error):

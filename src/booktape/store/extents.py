@@ -76,7 +76,7 @@ def time_range_us(statistics: Any) -> tuple[int, int]:  # noqa: ANN401
     try:
         first, last = _range(statistics)
     except OverflowError as error:
-        raise Damaged(_NO_TIME) from error  # it is no datetime
+        raise Damaged(_NO_TIME) from error  # it is not a datetime
     first_us, last_us = ((at - _EPOCH) // timedelta(microseconds=1) for at in (first, last))
     check_times_us(first_us, last_us)
     return first_us, last_us

@@ -71,7 +71,7 @@ def read_manifest(file: IO[bytes]) -> Manifest:
     try:
         later = msgspec.json.decode(content, type=_Format).format
         if later > FORMAT:
-            raise Damaged(f"its format is {later}, and this version reads format {FORMAT}")
+            raise Damaged(f"its format is {later}, but this version reads format {FORMAT}")
         return msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Damaged(f"it is not a manifest: {error}") from error

@@ -110,7 +110,7 @@ class ParquetFile:
             found = pq.read_metadata(self.path).num_rows
         if found != rows:
             raise WriteFailed(
-                self.path, f"it should hold {counted(rows, 'row')}, and holds {found:,}"
+                self.path, f"it should hold {counted(rows, 'row')}, but holds {found:,}"
             )
         return seal
 

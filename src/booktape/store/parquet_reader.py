@@ -69,7 +69,7 @@ def table_format(metadata: pq.FileMetaData) -> int:
     known = range(1, TABLE_FORMAT + 1)
     if text not in map(str, known):
         raise Damaged(
-            f"its table format is {text[:20]!r}, and this version of booktape reads 1 to {TABLE_FORMAT}"
+            f"its table format is {text[:20]!r}, but this version of booktape reads 1 to {TABLE_FORMAT}"
         )
     return int(text)
 
@@ -101,7 +101,7 @@ def check_columns(found: pa.Schema, wanted: pa.Schema) -> None:
         # elements may be null is not another type: `check_values` finds out whether any element is null.
         if _without_nulls(stored) != _without_nulls(field.type):
             raise Damaged(
-                f"its column {field.name} has the type {_shortened(str(stored))}, and not {field.type}"
+                f"its column {field.name} has the type {_shortened(str(stored))} instead of {field.type}"
             )
 
 

@@ -165,7 +165,7 @@ class _Recovery:
         yield from read_tape(torn, torn=True, on_damage=damage.append)
         for why in damage:
             kept = self._retry(self._layout.set_aside, partial(keep_copy, self._layout, torn))
-            log.error("recovered up to its damage, a copy is kept", file=str(kept), why=why)
+            log.error("recovered up to the damage, a copy is kept", file=str(kept), why=why)
 
     def _set_aside(self, path: Path, why: str) -> None:
         """Move something to `set-aside/`, so that it blocks no start, and log its new path."""

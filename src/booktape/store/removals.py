@@ -73,7 +73,7 @@ def read_removal(layout: Layout, segment: Segment) -> Removal | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Damaged(f"{path}: it is not a receipt of a removal: {error}") from error
     if found.format != FORMAT:
-        raise Damaged(f"{path}: its format is {found.format}, and this version reads {FORMAT}")
+        raise Damaged(f"{path}: its format is {found.format}, but this version reads {FORMAT}")
     return found
 
 
@@ -83,7 +83,7 @@ def removed_segments(layout: Layout) -> list[Segment]:
 
 
 def remove_tape(layout: Layout, segment: Segment, removal: Removal) -> None:
-    """Write the receipt, then remove the tape. Raises WriteFailed, Damaged if it is no regular file."""
+    """Write the receipt, then remove the tape. Raises WriteFailed, and Damaged if the tape is not a regular file."""
     tape = layout.tape(segment)
     _check_regular([tape])
     write_removal(layout, segment, removal)

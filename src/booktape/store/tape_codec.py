@@ -150,6 +150,6 @@ def decode_record(line: bytes) -> TapeRecord:
 def _of_known_format(record: TapeRecord) -> TapeRecord:
     if isinstance(record, SegmentStart) and record.format > FORMAT:
         raise LaterFormat(
-            f"its format is {record.format}, and this version reads formats up to {FORMAT}. Use a later booktape"
+            f"its format is {record.format}, but this version reads formats up to {FORMAT}. Use a later booktape"
         )
     return record

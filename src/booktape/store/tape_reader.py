@@ -109,7 +109,7 @@ def errors_as_damage(tape: object) -> Iterator[None]:
     try:
         yield
     except _CAUSED_BY_DAMAGE as error:
-        raise DamagedTape(f"{tape} holds what no recorder writes ({error!r})") from error
+        raise DamagedTape(f"{tape} holds records that no recorder writes ({error!r})") from error
 
 
 def read_beginning(segment: Segment, tape: Path | IO[bytes]) -> Beginning:

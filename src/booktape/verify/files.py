@@ -233,7 +233,7 @@ def _read_manifest(
         return None
     segment, seals = manifest["segment"], manifest["files"]
     if (known := manifest.get("format", 1)) not in _MANIFEST_FORMATS:
-        found.different(where, f"cannot be read: its format is {known}, and this version reads 1")
+        found.different(where, f"cannot be read: its format is {known}, but this version reads 1")
     elif segment != files.segment.name or not isinstance(seals, dict):
         what = "is not this segment's"
         found.different(where, what, expected=files.segment.name, stored=str(segment))

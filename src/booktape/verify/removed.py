@@ -63,7 +63,7 @@ def _removed(fields: dict[str, Any], segment: Segment) -> Removed:
     if fields["segment"] != segment.name or fields["removed"] not in ("tape", "all"):
         raise Damaged("it is not a receipt of this segment")
     if fields["format"] not in _FORMATS:
-        raise Damaged(f"its format is {fields['format']}, and this version reads 1")
+        raise Damaged(f"its format is {fields['format']}, but this version reads 1")
     after, unproven, rows = (fields[name] for name in ("continued_by", "unproven", "unproven_rows"))
     if not (_are_texts(after) and _are_texts(unproven) and _are_counts(rows)):
         raise Damaged("it has other values than a receipt")

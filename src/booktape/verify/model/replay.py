@@ -158,7 +158,7 @@ class SegmentReplay:
         self.start = line
         self.format = line.whole("format") if "format" in line.fields else 1
         if self.format not in _FORMATS:
-            raise DamagedTape(f"its format is {self.format}, and this version reads 1 and 2")
+            raise DamagedTape(f"its format is {self.format}, but this version reads 1 and 2")
         self.symbols = line.texts("symbols")
         self.has_trades = line.fields.get("trades", False) is True
         if line.whole("every") < 1:
