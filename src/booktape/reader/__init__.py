@@ -1,12 +1,12 @@
-"""The reader: what was recorded, as data frames, tensors and books; `import booktape`.
+"""The reader: recordings as data frames, arrays and books; `import booktape`.
 
     rec = booktape.open("data")                  a folder, or s3://bucket/prefix
     rec = booktape.open(["first", "second"])     several, each with symbols of its own, as one
     rec.symbols()                                ["BTCUSDT", …]
     rec.coverage()                               [Coverage(symbol, rows, first, last, lost_s, …), …]
-    rec.gaps()  rec.checks()  rec.notes()        Arrow tables, docs/format.md says their columns
+    rec.gaps()  rec.checks()  rec.notes()        Arrow tables; their columns are in docs/format.md
 
-    rows = rec.snapshots("BTCUSDT", start, end, depth=20)      a `Snapshots`, which reads when it is used
+    rows = rec.snapshots("BTCUSDT", start, end, depth=20)      a `Snapshots`, which reads only when it is used
     rows.to_arrow()  .to_polars()  .to_pandas()  shape="lists" (as stored) | "long" | "wide"
     rows.to_numpy()                              (T, 4K) in LOBSTER's order; `rows.epochs()` is (T,)
     rows.resample("1s")                          a `Resampled`; the same shapes, one row a second
@@ -17,22 +17,22 @@
 
     map_segments(fn, rec)                        {segment: fn(its part of the recording)}, on all cores or a cluster
 
-    rec.trades("BTCUSDT", start, end)            an Arrow table, by `trade_time`; rec.trade_gaps() has what is missing
+    rec.trades("BTCUSDT", start, end)            an Arrow table, by `trade_time`; rec.trade_gaps() has the missing ones
 
     rec.at("BTCUSDT", time)                      the `Book` at that moment, or BookNotKnown
     rec.replay("BTCUSDT", start, end)            a `Step` (event, book after it) or a `Gap`, in order
 
-**Time.** Every time is a datetime with a time zone, or an ISO 8601 text with one; without a time zone it is
-refused. All returned times are UTC. A query selects the rows with `start <= receive_time < end`. That is our
-clock, which every row has and by which rows were written (`event_time` may be null).
+**Time.** Every time is a datetime with a time zone, or an ISO 8601 text with one; a time without a zone is
+refused. All returned times are UTC. A query selects the rows with `start <= receive_time < end`. `receive_time`
+is the time of our clock; every row has one, whereas `event_time` may be null.
 
 **Gaps.** Every data frame has the column `epoch`. Between rows of one epoch no update is missing; between
-rows of two epochs some are. Iterating yields a `Gap` there, `resample` never fills across it, and `at`
+rows of two epochs some are. Iteration yields a `Gap` there, `resample` never fills across it, and `at`
 raises BookNotKnown inside it.
 
-**Memory.** One row group (at most 96 MB decoded) is read at a time, and cut to `depth` before the next one; without
-lists of levels half a million rows of some 80 bytes.
-The result of `to_…` must fit in memory; `batches()` and iteration are bounded.
+**Memory.** One row group (at most 96 MB decoded) is read at a time, and cut to `depth` before the next one is read.
+Without lists of levels, up to half a million rows of some 80 bytes are read at a time.
+The result of `to_…` must fit in memory; `batches()` and iteration take a bounded amount.
 
 **A running recording** can be read up to its last flush: rows that are not sealed yet are computed from
 its tape (`booktape.open(…, unsealed=False)` leaves them out).
@@ -49,7 +49,7 @@ from booktape.reader.resample import Resampled
 from booktape.reader.several import SeveralRecordings, open_recordings
 from booktape.reader.snapshots import Quotes, Snapshots
 
-open = open_recordings  # noqa: A001 `booktape.open` is the name its users know
+open = open_recordings  # noqa: A001 users call it `booktape.open`
 
 __all__ = [
     "Book",

@@ -1,6 +1,6 @@
 """The files of an archive: in a folder, in a bucket, or on any file system that pyarrow has.
 
-In a bucket only segments whose manifest is there are read: others may be on their way.
+In a bucket only segments that have a manifest are read: the others may still be on their way.
 
 A file that cannot be read does not stop the others from being read. It is skipped, named in
 `ArchiveFiles.damaged`, and reported by a warning.
@@ -61,7 +61,7 @@ _MANIFESTS: Final = "manifests"
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    """One file of one segment. `changed_ns` is its time of change, if the file system has one."""
+    """One file of one segment. `changed_ns` is when it was last changed, if the file system records that."""
 
     segment: Segment
     path: str
@@ -72,11 +72,10 @@ class ArchiveFile:
 class ArchiveFiles:
     """The files of one archive. Each call lists them again, because a recorder may be writing.
 
-    Only the beginnings of tapes, the extents of files of rows and the gaps are cached, until the file changes.
+    Only the beginnings of tapes, the extents of files of rows, and the gaps are cached, until the file changes.
     `damaged` has the reason for each file that could not be read so far, `lacks` a sentence for tapes that were needed
-    and had been removed on purpose. With `only` the archive appears to
-    have no other segment, and no warning is given: the caller reports the damage. With `unsealed=False` its rows are
-    those that are sealed.
+    and had been removed on purpose. With `only`, the archive appears to have no other segment, and no warning is given:
+    the caller reports the damage. With `unsealed=False`, only sealed rows are read.
     """
 
     def __init__(
@@ -99,18 +98,18 @@ class ArchiveFiles:
         self._gaps: dict[ArchiveFile, pa.Table] = {}
 
     def __reduce__(self) -> tuple[object, ...]:
-        """For another process: without what is cached here."""
+        """For another process: without the caches."""
         opened = partial(ArchiveFiles, unsealed=self._reads_unsealed)
         return opened, (self.root, self.filesystem, self.only)
 
     @property
     def is_bucket(self) -> bool:
-        """Whether each read is a request to a service."""
+        """Whether each read is a request to an object store."""
         return bucket_name(self.filesystem, self.root) is not None
 
     @property
     def name(self) -> str:
-        """For people: the folder, or the address."""
+        """The folder or the address, for messages to the user."""
         return bucket_name(self.filesystem, self.root) or self.root
 
     @classmethod
@@ -165,7 +164,7 @@ class ArchiveFiles:
         return [file for file in files if file.path not in self.damaged]
 
     def on_the_way(self) -> list[Segment]:
-        """The segments of a bucket that have a tape and no manifest yet, oldest first."""
+        """The segments of a bucket that have a tape but no manifest yet, oldest first."""
         whole = self._whole_segments()
         infos = [] if whole is None else self._list("tape", recursive=True)
         found = {Segment.parse(info.base_name, TAPE) for info in infos}
@@ -176,7 +175,7 @@ class ArchiveFiles:
         return self._files(_MANIFESTS, ".json")
 
     def removals(self) -> list[ArchiveFile]:
-        """The receipts of what was removed on purpose, oldest first."""
+        """The receipts of segments removed on purpose, oldest first."""
         return self._files("removed", ".json")
 
     def unsealed(self) -> list[ArchiveFile]:
@@ -201,16 +200,16 @@ class ArchiveFiles:
     def with_tail(
         self, sealed: Callable[[], list[ArchiveFile]]
     ) -> tuple[list[ArchiveFile], list[ArchiveFile]]:
-        """The sealed files of one kind, and the tapes of the tail whose segment has none."""
-        # Unsealed tapes are listed first, so that a segment that is sealed meanwhile is not missed.
+        """The sealed files of one kind, and the unsealed tapes whose segment has no such file."""
+        # Unsealed tapes are listed first, so that a segment that is sealed between the two listings is not missed.
         tapes, files = self.tail(), sealed()
         done = {file.segment for file in files}
         return files, [tape for tape in tapes if tape.segment not in done]
 
     def check_seen(self, file: ArchiveFile) -> None:
-        """Raises FolderNotShared unless this machine sees the file as another one has listed it.
+        """Raises FolderNotShared unless this machine sees the file as the machine that listed it did.
 
-        A bucket is the same one for every machine.
+        A bucket is the same for every machine.
         """
         if not self.is_bucket and self.filesystem.get_file_info(file.path).size != file.bytes:
             raise FolderNotShared(socket.gethostname(), file.path)
@@ -218,7 +217,7 @@ class ArchiveFiles:
     def open(self, file: ArchiveFile) -> pa.NativeFile:
         """Open a file for random access. Raises OSError, also if it is not a regular file: a FIFO may never end.
 
-        What goes wrong with a bucket, also while the file is read, raises BucketError.
+        A failure of a bucket raises BucketError, also later while the file is read.
         """
         if isinstance(self.filesystem, LocalFileSystem):
             open_file(Path(file.path)).close()
@@ -228,11 +227,11 @@ class ArchiveFiles:
         return self.filesystem.open_input_file(file.path)
 
     def open_tape(self, tape: ArchiveFile) -> IO[bytes]:
-        """Open a tape, to be read from its beginning on, also if it was sealed after it was listed.
+        """Open a tape for reading from its beginning, even if it was sealed after it was listed.
 
-        Raises OSError, FileNotFoundError if it is gone, BucketError.
+        Raises OSError (FileNotFoundError if it is gone) or BucketError.
         """
-        # Both behave like a file of Python, but have other types.
+        # Both behave like a Python file, but have other types.
         if self.is_bucket:
             opened = ObjectFile(self.filesystem, tape.path, tape.bytes, in_order=True)
             return cast("IO[bytes]", opened)
@@ -259,7 +258,7 @@ class ArchiveFiles:
         return pa.concat_tables(found)
 
     def sealed_gaps(self) -> pa.Table:
-        """The rows of all files of gaps. Nearly every query needs them, so a file is read once."""
+        """The rows of all files of gaps. Nearly every query needs them, so each file is read only once."""
         files = self.tables("gaps")
         for file in files:
             if file not in self._gaps:
@@ -278,7 +277,7 @@ class ArchiveFiles:
     def _beginning(self, tape: ArchiveFile) -> Beginning:
         if tape not in self._beginnings:
             self._beginnings[tape] = Beginning.unknown(tape.segment)
-            # A damaged tape is reported where its content is needed.
+            # A damaged tape is reported when its content is needed.
             with suppress(DamagedTape, OSError), self.open_tape(tape) as file:
                 self._beginnings[tape] = read_beginning(tape.segment, file)
         return self._beginnings[tape]
@@ -292,7 +291,7 @@ class ArchiveFiles:
     def skip_damaged(self, path: str) -> Iterator[None]:
         """Report a file that cannot be read, once, as a DamagedFile warning, and continue after the block.
 
-        Raises TooFewDescriptors or MemoryError if the cause is the machine and not the file.
+        Raises TooFewDescriptors or MemoryError if the machine is the cause, not the file.
         """
         try:
             with parquet_errors():
@@ -308,7 +307,7 @@ class ArchiveFiles:
             self.damaged[path] = why
             if self.only:
                 return
-            # 3: skips the frames of this module. No line of the caller would be more useful.
+            # 3 skips the frames of this module. No line of the caller would be more useful.
             warnings.warn(DamagedFile(path, why), stacklevel=3)
 
     def report_lack(self, sentence: str) -> None:
@@ -337,7 +336,7 @@ class ArchiveFiles:
         return sorted(found, key=lambda file: file.segment)
 
     def _whole_segments(self) -> frozenset[Segment] | None:
-        """The segments of which all files are there. None in a folder, where a sealed tape is what counts.
+        """The segments that have all their files. None in a folder, where a sealed tape shows that.
 
         In a bucket the manifest is put last (ship/shipper.py).
         """
@@ -346,7 +345,7 @@ class ArchiveFiles:
         return frozenset(manifest.segment for manifest in self.manifests())
 
     def _stands_in(self, info: pa.fs.FileInfo, folder: str, below: str) -> bool:
-        """Whether a recorder would put the file exactly there. Files elsewhere are not part of the archive."""
+        """Whether a recorder would put the file in this folder. Files elsewhere are not part of the archive."""
         return PurePosixPath(info.path).parent == PurePosixPath(self.root, folder, below)
 
     def _list(self, folder: str, *, recursive: bool = False) -> list[pa.fs.FileInfo]:
@@ -359,7 +358,7 @@ class ArchiveFiles:
 
 
 def _is_named(info: pa.fs.FileInfo) -> bool:
-    """Whether its name is UTF-8. Recorders give no other names, and Arrow raises when reading one."""
+    """Whether its name is UTF-8. Recorders write no other names, and Arrow raises an error for any other."""
     try:
         return bool(info.path)
     except UnicodeDecodeError:

@@ -26,8 +26,8 @@ _FEW_LEVELS: Final = 5
 class BookGrid:
     """The columns of a picture, on the grid of `resample`; the first one holds the start of the range.
 
-    `best` has the best prices, the horizons and the epoch of each column; NaN where no book was known. Making it reads
-    no lists of levels. Raises NotRecorded for prices that cannot be drawn.
+    `best` has the best prices, the horizons and the epoch of each column; NaN where no book was known. No lists of
+    levels are read for it. Raises NotRecorded for prices that cannot be drawn.
     """
 
     def __init__(self, recording: RecordingQueries, shown: TimeRange) -> None:
@@ -51,11 +51,11 @@ class BookGrid:
         return mid
 
     def prices(self, bins: int, bps: float | None) -> PriceAxis:
-        """About `bins` cells around the best prices, as `PriceAxis.around` has them; none without a mid."""
+        """About `bins` cells around the best prices, as in `PriceAxis.around`; none without a mid."""
         if not np.isfinite(self.mid).any():
             return PriceAxis(0.0, 1.0, 0)
         best = self.best["best_bid"], self.best["best_ask"]
-        # The row before the range and the first batch show the step of the symbol's prices.
+        # The row before the range and the first batch are enough to find the step of the symbol's prices.
         some = islice(self._columns(("bid_price", "ask_price"), _FEW_LEVELS), 2)
         sides = [side for _, rows in some for side in (rows["bid_price"], rows["ask_price"])]
         return PriceAxis.around(*best, tick_of([*best, *map(flat, sides)]), bins, bps)
@@ -68,7 +68,7 @@ class BookGrid:
         return cells
 
     def total_sizes(self, side: str, levels: int) -> Floats:
-        """The sum of the sizes of the best `levels` of the side `bid` or `ask`; NaN where it has none."""
+        """The sum of the sizes of the best `levels` of a side, `bid` or `ask`; NaN where the side is empty."""
         totals = np.full(self.count, np.nan)
         for places, batch in self._columns((f"{side}_size",), levels):
             column = batch.column(f"{side}_size")
@@ -81,10 +81,10 @@ class BookGrid:
     def _columns(
         self, names: Sequence[str], depth: int | None = None
     ) -> Iterator[tuple[Ints, pa.RecordBatch]]:
-        """The last book known in each column: which columns, and as many rows, or one row for all of them.
+        """The last book known in each column: the numbers of columns, and a row for each, or one row for all of them.
 
-        A later one replaces an earlier one. The last row before the range is valid in it, and the last row of the range
-        to its end, or until their epochs ended: what follows is not read.
+        A later pair replaces an earlier one. The last row before the range is valid from the range's start, and the last
+        row in it up to its end, unless their epochs ended: rows after the range are not read.
         """
         symbol, start, after = self._shown.symbol, self._shown.start, self._shown.after
         names = [*names, "epoch"] if "epoch" not in names else names
@@ -95,7 +95,7 @@ class BookGrid:
         rows = self._recording.snapshots(symbol, start, after, depth=depth)
         last: pa.RecordBatch | None = None
         for batch in rows.resample(self._shown.interval).batches(names):
-            # Found by time, because a running recording may have more rows at the next reading.
+            # Columns are found by time, because a running recording may have more rows at the next reading.
             numbers = batch.column("time").cast(pa.int64()).to_numpy() // self.step_us - self._first
             yield numbers, batch
             last = batch.slice(batch.num_rows - 1) if batch.num_rows else last

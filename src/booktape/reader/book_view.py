@@ -1,4 +1,4 @@
-"""The part of a book that a screen has room for: its best levels, and its sizes by price around the mid. Pure."""
+"""The part of a book that fits on a screen: its best levels, and its sizes by price around the mid. Pure."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ LEVELS: Final = 25
 """The best levels of each side that are shown one by one."""
 
 CELLS: Final = 200
-"""About as many cells of price, from one end of the view to the other."""
+"""About this many cells of price from one end of the view to the other."""
 
 REACHES_BPS: Final = (5, 10, 25, 50, 100, 250, 500, 1_000)
-"""How far from the mid a view may reach, in hundredths of a percent: fixed steps, so that cells stay where they are."""
+"""How far from the mid a view may reach, in hundredths of a percent. Fixed steps keep the cells in place."""
 
 
 @dataclass(frozen=True, slots=True)
 class BookView:
-    """A known book. Cells are sizes, each over `step` of price, from `low` up; without a mid there are none."""
+    """A known book. Each cell is the total size over `step` of price, from `low` up; without a mid there are no cells."""
 
     time_us: int
     event_time_us: int | None
@@ -47,7 +47,7 @@ def view_book(
     columns: tuple[Floats, Floats, Floats, Floats, float | None, float | None],
     reach_bps: int,
 ) -> BookView:
-    """A view from a book's columns, best first, as `OrderBook.columns` has them. Times: received, event."""
+    """A view of a book's columns, best first, as in `OrderBook.columns`. `times_us`: when received, and of the event."""
     bid_price, bid_size, ask_price, ask_size, bid_horizon, ask_horizon = columns
     prices = _prices(bid_price, ask_price, reach_bps)
     return BookView(
@@ -82,7 +82,7 @@ def _cells(price: Floats, size: Floats, prices: PriceAxis | None) -> list[float]
 
 
 def _prices(bid: Floats, ask: Floats, reach_bps: int) -> PriceAxis | None:
-    """The cells around the mid; None while a side is empty, or its best price is none that can be drawn."""
+    """The cells around the mid; None if a side is empty, or its best price cannot be drawn."""
     if not len(bid) or not len(ask):
         return None
     best_bid, best_ask = float(bid[0]), float(ask[0])

@@ -21,10 +21,10 @@ from booktape.reader.wrong_clock import fit_gap, rightly_stamped
 from booktape.store.extents import GroupExtent
 
 SET_BACK_US: Final = 1_000_000
-"""A step of our clock by less is not in `notes`, either."""
+"""A smaller step of our clock is not in `notes` either."""
 
 DAYS_MAX: Final = 36_525
-"""A hundred years: a clock may have been wrong, or a file forged, so that a recording seems to last for thousands."""
+"""A hundred years. With a wrong clock, or a forged file, a recording may seem to last for thousands of years."""
 
 _DAY: Final = timedelta(days=1)
 
@@ -33,9 +33,9 @@ _DAY: Final = timedelta(days=1)
 class Coverage:
     """One symbol's rows and gaps. `lost_s` is the time of the gaps between its first and its last row.
 
-    `epochs` counts from the first row's epoch to the last row's. `bytes` are those of sealed rows.
-    `stray_rows` were stamped while our clock was wrong by more than a day: they count in `rows`, and not in
-    `first`, `last` and `lost_s`. `stray_segments` have them. `set_back` has the segments before or in which our clock was
+    `epochs` counts from the first row's epoch to the last row's. `bytes` is the size of the sealed rows.
+    `stray_rows` were stamped while our clock was wrong by more than a day: they count in `rows`, but not in
+    `first`, `last` and `lost_s`. They are in `stray_segments`. `set_back` has the segments before or in which our clock was
     set back by SET_BACK_US or more: they begin before the rows recorded before them end.
     """
 
@@ -78,7 +78,7 @@ class DayCoverage:
 def coverage(archive: ArchiveFiles) -> list[Coverage]:
     """The coverage of every symbol that has rows, by name. Files that were found damaged do not count.
 
-    Known weakness: an hour of unsealed tape is computed twice, once for its rows, once for gaps.
+    Known weakness: an unsealed tape is processed twice, once for its rows and once for its gaps.
     """
     tapes = archive.tail()
     files: dict[str, list[ArchiveFile]] = {}
@@ -91,7 +91,7 @@ def coverage(archive: ArchiveFiles) -> list[Coverage]:
             for group in archive.extents(file)
         ]
     for tape in tapes:
-        # A file of rows that cannot be read is none: the tape has the same rows.
+        # A file of rows that cannot be read does not count: the tape has the same rows.
         sealed = {
             symbol
             for symbol, own in files.items()
@@ -154,7 +154,7 @@ def _span_us(gap: Gap, first_us: int, last_us: int) -> tuple[int, int]:
 
 
 def _union_us(spans: Iterable[tuple[int, int]]) -> int:
-    """The total length of the spans. Time in several of them counts once."""
+    """The total length of the spans. Time that is in several of them counts once."""
     total_us, reached_us = 0, -(2**62)
     for start_us, end_us in sorted(spans):
         total_us += max(0, end_us - max(start_us, reached_us))
@@ -163,7 +163,7 @@ def _union_us(spans: Iterable[tuple[int, int]]) -> int:
 
 
 def days_between(first: datetime, last: datetime) -> list[date]:
-    """Every day (UTC), both ends included; of more than DAYS_MAX the last ones."""
+    """Every day (UTC), both ends included; at most the last DAYS_MAX of them."""
     count = min((last.date() - first.date()).days + 1, DAYS_MAX)
     return [last.date() - number * _DAY for number in reversed(range(count))]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Tabular(ABC):
-    """Rows that are read when they are used. Each `to_…` reads them again."""
+    """Rows that are read only when they are used. Each `to_…` reads them again."""
 
     depth: int | None
 
@@ -31,7 +31,7 @@ class Tabular(ABC):
 
     @abstractmethod
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows as Arrow batches with lists, one at a time. With `columns` only those."""
+        """The rows as Arrow batches with lists, one at a time. With `columns`, only those columns."""
 
     def to_arrow(self, shape: Shape = "lists") -> pa.Table:
         """An Arrow table. booktape.reader.shapes describes `wide` and `long`."""
@@ -41,18 +41,18 @@ class Tabular(ABC):
         )
 
     def to_polars(self, shape: Shape = "lists") -> pl.DataFrame:
-        """A polars data frame. Raises UsageError if polars is not installed."""
+        """A polars data frame. Raises UsageError if polars cannot be imported."""
         polars = import_extra("polars", "polars", "read")
         frame: pl.DataFrame = polars.from_arrow(self.to_arrow(shape))
         return frame
 
     def to_pandas(self, shape: Shape = "lists") -> pd.DataFrame:
-        """A pandas data frame. Raises UsageError if pandas is not installed."""
+        """A pandas data frame. Raises UsageError if pandas cannot be imported."""
         import_extra("pandas", "pandas", "read")
         return self.to_arrow(shape).to_pandas()
 
     def to_numpy(self) -> Floats:
-        """(T, 4K) doubles in LOBSTER's order. Missing levels are NaN. The query needs a depth.
+        """(T, 4K) doubles in LOBSTER's order. Missing levels are NaN. The query must have a depth.
 
         The array does not show where the book was not known; `epochs()` does.
         """
@@ -61,6 +61,6 @@ class Tabular(ABC):
         return np.concatenate(arrays) if arrays else np.empty((0, 4 * depth))
 
     def epochs(self) -> NDArray[np.int64]:
-        """(T,) the epoch of each row. Between rows of different epochs updates are missing."""
+        """(T,) The epoch of each row. Between rows of different epochs updates are missing."""
         found = [batch.column("epoch") for batch in self.batches(["epoch"])]
         return pa.chunked_array(found, pa.int64()).to_numpy()

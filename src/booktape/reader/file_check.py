@@ -17,14 +17,14 @@ from booktape.store.tape_reader import first_line
 
 
 def check_files(archive: ArchiveFiles) -> None:
-    """Report every file that cannot be opened, lacks a column, has one of another type, or not the size in its manifest.
+    """Report every file that cannot be opened, lacks a column, has one of another type, or differs in size from its manifest.
 
     A missing file is not reported: its owner may have removed it. Known weakness: only `verify` finds a change
-    inside a file that keeps its size and its ends.
+    inside a file that leaves its size, its beginning and its end as they were.
     """
     tapes = archive.tapes()
     symbols = archive.symbols()
-    # With their columns; those of rows depend on the format, which each file names.
+    # Each file with its expected columns. Those of rows depend on the format that the file names, hence None.
     tables: list[tuple[ArchiveFile, pa.Schema | None]] = [
         (file, None) for symbol in symbols for file in archive.rows(symbol)
     ]

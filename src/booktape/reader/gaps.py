@@ -1,21 +1,22 @@
 """Every gap once.
 
-A *gap* is a time in which a symbol's book was not known. It ends an epoch: that of epoch 3 lies between the last row of
-epoch 3 and the first row of epoch 4, which begins where the book is known again. So gaps and rows are put together by
-epoch, and never by time: our clock may have been wrong, and epochs only grow.
+A *gap* is an interval in which a symbol's book was not known. It ends an epoch: the gap of epoch 3 lies between the last
+row of epoch 3 and the first row of epoch 4, with which the book is known again. Gaps and rows are therefore matched by
+epoch, never by time: our clock may have been wrong, but epochs only grow.
 
 Three cases:
 
-- **Declared**: it is a row of `gaps/`, or follows from a tape that is not sealed yet. A gap that was open when its
-  segment ended has a second row where it is closed, maybe days later; that one counts. An epoch has several gaps where
-  its symbol was delisted before its book was known again: each of them ends with the symbol, without a next id.
-- **Undeclared**: the epoch changes from one sealed row to the next, and no gap declares it. Its file is missing or
-  damaged. What is known are the two rows, so the gap lies between them.
-- **Delisted**: nothing declares the change, and `notes/` says that the symbol was not listed then. It had no book that
-  could be known, so that is no gap.
+- **Declared**: the gap is a row of `gaps/`, or follows from a tape that is not sealed yet. A gap that was open when its
+  segment ended has a second row where it is closed, perhaps days later; the second row counts. An epoch has several gaps
+  if its symbol was delisted before its book was known again: each of them but the last ends with the delisting, without a
+  next id.
+- **Undeclared**: the epoch changes from one sealed row to the next, and no gap declares the change, because its file is
+  missing or damaged. Only the two rows are known, so the gap lies between them.
+- **Delisted**: no gap declares the change, and `notes/` says that the symbol was not listed then. There was no book to
+  know, so this is not a gap.
 
-`gap_table` has the times that were declared. `gap_list` has times that fit the rows, where a wrong clock stamped the gap,
-or the file that closes it is missing: `wrong_clock.fit_gap`.
+`gap_table` has the times that were declared. In `gap_list` the times fit the rows, even if a wrong clock stamped the gap
+or the file that closes it is missing: see `wrong_clock.fit_gap`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def gap_table(
 ) -> pa.Table:
     """All gaps, declared or not, with the columns of `gaps`, earliest first.
 
-    With a `symbol`, gaps from unsealed tapes need only be right for times before `before_us`.
+    With a `symbol`, gaps from unsealed tapes are only guaranteed to be right for times before `before_us`.
     """
     rows = _declared(archive, symbol, before_us)
     names = archive.symbols() if symbol is None else [symbol]
@@ -66,7 +67,7 @@ def _declared(
 ) -> list[dict[str, Any]]:
     """The gaps in files and on unsealed tapes, each once."""
     before_ns = None if before_us is None else before_us * 1_000
-    # Unsealed tapes first: a segment that is sealed meanwhile is then read twice, and not missed.
+    # Unsealed tapes first: a segment that is sealed meanwhile is then read twice, instead of being missed.
     tail = [
         TABLES["gaps"].batch(unsealed_outputs(archive, tape, symbol, before_ns, FIRST_ROWS_ONLY))
         for tape in archive.tail()
@@ -86,10 +87,10 @@ def _declared(
 
 
 def _is_another(row: dict[str, Any], closed: dict[str, Any]) -> bool:
-    """Whether a row is not of the same gap as one that is closed and has its epoch and reason.
+    """Whether a row is of another gap than a closed one with the same epoch and reason.
 
-    A closed gap never opens again: an open row of it may be read late. Another one follows only where the symbol was
-    delisted in between, which is an end without a next id.
+    A closed gap never opens again, but an open row of it may be read late. Another gap of the epoch follows only if the
+    symbol was delisted in between: then the first one ends without a next id.
     """
     start = row["start_time"]
     ended_with_symbol = closed["next_update_id"] is None
@@ -101,7 +102,7 @@ def _undeclared(
 ) -> Iterator[Gap]:
     """A gap between two consecutive rows wherever a change of the epoch is not `declared`, by symbol and epoch."""
     for last, first in pairwise(_sealed_rows(archive, symbol, declared)):
-        # A forged epoch may be any number: epochs are looked at one by one, up to the first that is not declared.
+        # A forged epoch may be any number, so epochs are checked one by one, up to the first that is not declared.
         for epoch in range(last.last_epoch, first.first_epoch):
             if (symbol, epoch) not in declared:
                 times = moment_at(last.last_us), moment_at(max(last.last_us, first.first_us))
@@ -112,7 +113,7 @@ def _undeclared(
 def _sealed_rows(
     archive: ArchiveFiles, symbol: str, declared: set[tuple[str, int]]
 ) -> Iterator[GroupExtent]:
-    """The extents of the row groups of a symbol, and of single rows where a change within a group is not `declared`.
+    """The extents of a symbol's row groups, or of single rows where a change within a group is not `declared`.
 
     Segments whose tape is not sealed are left out: their file of gaps may not be published yet.
     """
@@ -137,7 +138,7 @@ def _delistings(archive: ArchiveFiles) -> dict[str, list[datetime]]:
 
 
 def gaps_by_symbol(table: pa.Table) -> Mapping[str, list[Gap]]:
-    """The rows of `gap_table`, in its order; a symbol without any has none."""
+    """The rows of `gap_table` by symbol, in its order; an empty list for a symbol without gaps."""
     found: defaultdict[str, list[Gap]] = defaultdict(list)
     for row in table.to_pylist():
         found[row["symbol"]].append(Gap.from_row(row))

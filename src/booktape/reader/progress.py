@@ -15,7 +15,7 @@ from booktape.processes import terminal
 T = TypeVar("T")
 
 LONG: Final = 8
-"""The number of files from which on a bar is shown. Fewer are read before a user could see it."""
+"""A bar is shown for at least this many files. Fewer are read before a user could see it."""
 
 
 def tracked(items: Sequence[T], what: str, console: Console | None = None) -> Iterator[T]:
@@ -33,7 +33,7 @@ def tracked(items: Sequence[T], what: str, console: Console | None = None) -> It
 def progress_bar(
     what: str, total: int, console: Console | None = None
 ) -> Iterator[Callable[[int], None]]:
-    """A function to call with each further part of `total`, for work that is not done item by item."""
+    """Yields a function to call with each further part of `total`, for work that is not done item by item."""
     console = console or terminal.console(stderr=True)
     # No markup and no format: a symbol may hold brackets and braces.
     text = TextColumn("{task.description}", markup=False)
@@ -43,7 +43,7 @@ def progress_bar(
     try:
         bar.start()
     except LiveError:
-        # Another bar is shown already; some versions of rich can show only one.
+        # Another bar is already shown; some versions of rich can show only one.
         bar.disable = True
     try:
         yield lambda count: bar.advance(task, count)

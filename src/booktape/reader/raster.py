@@ -18,14 +18,14 @@ from booktape.reader.rows import flat
 
 DRAWN_MIN: Final = 1e-100
 DRAWN_MAX: Final = 1e100
-"""Of prices beyond these there is no picture: what is computed from them may be 0, or more than the largest double,
-1.8e308. No market has such prices, but a forged message may. A larger size is drawn as DRAWN_MAX."""
+"""Prices beyond these are not drawn: numbers computed from them may be 0, or exceed the largest double, 1.8e308.
+No market has such prices, but a forged message may. A larger size is drawn as DRAWN_MAX."""
 
 _DIGITS: Final = 1e-12
-"""No cell is smaller than this part of a price: its ends would be the same double."""
+"""No cell is smaller than this fraction of a price: its ends would be the same double."""
 
 _ROUND: Final = (1, 2, 5, 10)
-# PriceAxis are decimals stored as doubles: 61222.1 / 0.1 is slightly below 612221.
+# Prices are decimals stored as doubles: 61222.1 / 0.1 is slightly below 612221.
 _HAIR: Final = 1e-6
 
 
@@ -40,7 +40,7 @@ class PriceAxis:
     @classmethod
     def between(cls, low: float, high: float, tick: float, bins: int) -> PriceAxis:
         """About `bins` cells from `low` to `high`, none smaller than `tick`."""
-        # What rounds to no number at all (5e-324) is one cell. Of a crossed book `high` may be below `low`.
+        # A range too small to divide (5e-324) becomes one cell. In a crossed book `high` may be below `low`.
         smallest = max(_DIGITS * abs(low), _DIGITS * abs(high), float_info.min)
         step = max(round_up(max((high - low) / bins, smallest)), tick)
         first = floor(low / step + _HAIR)
@@ -50,10 +50,10 @@ class PriceAxis:
     def around(
         cls, bid: Floats, ask: Floats, tick: float, bins: int, bps: float | None
     ) -> PriceAxis:
-        """About `bins` cells around the best prices of some time; at least one of each is a number.
+        """About `bins` cells around the best prices of a time range; at least one bid and one ask is a number.
 
-        They reach `bps` hundredths of a percent beyond the lowest bid and the highest ask. Without `bps`: half as
-        much as the price moved, at least 5 bps and ten spreads.
+        They reach `bps` hundredths of a percent beyond the lowest bid and the highest ask. Without `bps` they reach half
+        as far as the price moved, and at least 5 bps and ten spreads.
         """
         low, high = float(np.nanmin(bid)), float(np.nanmax(ask))
         mid = float(np.nanmedian((bid + ask) / 2))
@@ -70,8 +70,8 @@ class PriceAxis:
         return self.low + self.bins * self.step
 
     def cells(self, prices: Floats) -> NDArray[np.int64]:
-        """The cell of each price; prices outside have numbers below 0, or `bins` and more."""
-        # PriceAxis far outside would have numbers that no integer holds. NaN, of a forged file, is outside too.
+        """The cell of each price; prices outside have numbers below 0, or from `bins` up."""
+        # Prices far outside would have numbers that no integer holds. NaN, from a forged file, is outside too.
         near = np.fmin(np.fmax(prices, self.low - self.step), self.high + self.step)
         found: NDArray[np.int64] = np.floor((near - self.low) / self.step + _HAIR).astype(np.int64)
         return found
@@ -86,7 +86,7 @@ def round_up(value: float) -> float:
 
 
 def check_can_be_drawn(symbol: str, bid: Floats, ask: Floats) -> None:
-    """Raises NotRecorded if any of these best prices is one that no picture can show. NaN: there is none."""
+    """Raises NotRecorded if any of these best prices cannot be drawn. NaN means that there is no price."""
     prices = np.concatenate([bid, ask])
     if ((prices < DRAWN_MIN) | (prices > DRAWN_MAX)).any():
         raise NotRecorded(
@@ -95,7 +95,7 @@ def check_can_be_drawn(symbol: str, bid: Floats, ask: Floats) -> None:
 
 
 def tick_of(columns: list[Floats]) -> float:
-    """The smallest distance between two prices; 0 if there are fewer than two. NaN is none."""
+    """The smallest distance between two prices; 0 if there are fewer than two. NaN does not count as a price."""
     prices = np.unique(np.concatenate(columns)) if columns else np.empty(0)
     steps = np.diff(prices[np.isfinite(prices)])
     return float(f"{steps.min():.6g}") if len(steps) else 0.0
@@ -116,7 +116,7 @@ def paint(batch: pa.RecordBatch, prices: PriceAxis) -> Floats:
 
 
 def size_range(cells: Floats) -> tuple[float, float]:
-    """The sizes at the ends of the scale of colours; the few smallest and largest cells lie beyond them."""
+    """The sizes at both ends of the colour scale; the few smallest and largest cells lie beyond them."""
     resting = cells[np.nan_to_num(cells) > 0]
     low, high = np.quantile(resting, [0.02, 0.998]).tolist() if len(resting) else (1.0, 1.0)
     return low, max(high, low * 1.01)

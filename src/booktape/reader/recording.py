@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class RecordingQueries(ABC):
-    """What can be asked of a recording, and of several that are read as one."""
+    """The queries of a recording, and of several recordings that are read as one."""
 
     def __init__(self, archives: Sequence[ArchiveFiles]) -> None:
         self._archives = archives
@@ -56,16 +56,16 @@ class RecordingQueries(ABC):
 
     @property
     def lacks(self) -> list[str]:
-        """A sentence for tapes that were needed so far and had been removed on purpose (`record --keep-tape`).
+        """A sentence for each lack of tapes that were needed and had been removed on purpose (`record --keep-tape`).
 
         Each was also reported by a TapesRemoved warning. Rows of `snapshots` do not need tapes.
         """
         return [sentence for each in self._archives for sentence in each.lacks]
 
     def check_files(self) -> None:
-        """Check every sealed file. Afterwards `damaged` names those that are not as they were sealed.
+        """Check every sealed file. Afterwards `damaged` names those that are no longer as they were sealed.
 
-        It finds files that are cut, empty, forbidden or of another kind, and reads no rows. `booktape verify`
+        The check finds files that are cut, empty, unreadable or of another kind; it reads no rows. `booktape verify`
         checks the content.
         """
         for archive in self._archives:
@@ -74,8 +74,8 @@ class RecordingQueries(ABC):
     def segments(self, start: Moment | None = None, end: Moment | None = None) -> list[Recording]:
         """Each sealed segment that may have records of `start <= receive_time < end`, as a recording of its own.
 
-        In the order of recording. Whole segments: their first and last records may be outside of that time. A
-        replay of one begins with the book that was known when the segment began.
+        They are in the order of recording, and whole: their first and last records may be outside of that time. A
+        replay of a segment begins with the book that was known when the segment began.
         """
         return [
             _of_segment(archive, tape)
@@ -93,8 +93,8 @@ class RecordingQueries(ABC):
         shard: Shard = WHOLE,
         what: str = "mapping segments",
     ) -> dict[str, T]:
-        """`booktape.map_segments` for commands: over the segments of a shard, with a bar that says `what` is done."""
-        # Segments of two recorders have different names.
+        """`booktape.map_segments` for commands: over the segments of a shard, with a progress bar titled `what`."""
+        # Segments of different recorders have different names.
         tasks = {
             tape.segment.name: (fn, archive, tape)
             for archive in self._archives
@@ -114,7 +114,7 @@ class RecordingQueries(ABC):
         return {name: found[name] for name in tasks}
 
     def coverage(self) -> list[Coverage]:
-        """For each symbol: rows, first and last time, the time lost, and why."""
+        """For each symbol: its rows, first and last time, the time lost, and why."""
         found = [own for archive in self._archives for own in coverage(archive)]
         return sorted(found, key=lambda own: own.symbol)
 
@@ -129,11 +129,11 @@ class RecordingQueries(ABC):
         return _together([_table(archive, "checks") for archive in self._archives], "time")
 
     def notes(self) -> pa.Table:
-        """What else happened: the status of a symbol, a step of our clock, a crossed book."""
+        """Other events: a change of a symbol's status, a step of our clock, a crossed book."""
         return _together([_table(archive, "notes") for archive in self._archives], "time")
 
     def trade_gaps(self, symbol: str | None = None) -> pa.Table:
-        """Trades that are missing for good, by ranges of ids. What is still being filled is not among them."""
+        """Trades that are missing for good, as ranges of ids. Ranges that are still being filled are not included."""
         archives = self._archives if symbol is None else [self._archive_of(symbol)]
         found = _together([_table(archive, "trade_gaps") for archive in archives], "time")
         return found if symbol is None else found.filter(pc.field("symbol") == symbol)
@@ -167,15 +167,15 @@ class RecordingQueries(ABC):
     def trades(
         self, symbol: str, start: Moment | None = None, end: Moment | None = None
     ) -> pa.Table:
-        """The trades with `start <= trade_time < end`, by time and id; of a recording with `--also trade`.
+        """The trades with `start <= trade_time < end`, by time and id; the recording needs `--also trade`.
 
-        By the exchange's clock, since trades that were filled arrived much later. All of it is in memory, 70 bytes a
-        trade. Raises NotRecorded where no trades of the symbol were recorded.
+        Times are the exchange's, because trades that were filled later arrived much later. The whole table is in memory,
+        70 bytes a trade. Raises NotRecorded if no trades of the symbol were recorded.
         """
         return trade_table(self._archive_of(symbol), _query(symbol, start, end))
 
     def at(self, symbol: str, time: Moment, *, depth: int | None = None) -> Book:
-        """The book after the last event received until `time`, that one included.
+        """The book after the last event received at or before `time`.
 
         Its `receive_time` is the time of that event. Raises BookNotKnown in a gap, and before and after
         everything recorded.
@@ -196,7 +196,7 @@ class RecordingQueries(ABC):
 
 
 class Recording(RecordingQueries):
-    """A recording. Every call lists the files again, so the recorder may still be running."""
+    """A recording. Every call lists the files again, so it may be used while the recorder runs."""
 
     def __init__(self, archive: ArchiveFiles) -> None:
         super().__init__([archive])
@@ -212,7 +212,7 @@ class Recording(RecordingQueries):
 
     @property
     def segment(self) -> str | None:
-        """The segment's name, of a recording that `segments` returned. None for a whole recording."""
+        """The segment's name if `segments` returned this recording. None for a whole recording."""
         return self._archive.only.name if self._archive.only else None
 
     def symbols(self) -> list[str]:
@@ -225,20 +225,20 @@ class Recording(RecordingQueries):
 
 
 def _table(archive: ArchiveFiles, name: str) -> pa.Table:
-    """All of `checks`, `notes` or `trade_gaps`, in order. An archive older than the table has none of it."""
-    # A row whose book is crossed has a check, so the rows must be made as well.
+    """All of `checks`, `notes` or `trade_gaps`, in order. It is empty for an archive that is older than the table."""
+    # A row whose book is crossed adds a check, so for `checks` the rows must be made as well.
     every = 0 if name == "checks" else FIRST_ROWS_ONLY
     files, tapes = archive.with_tail(lambda: archive.tables(name))
     tail = [
         TABLES[name].batch(unsealed_outputs(archive, tape, None, every=every)) for tape in tapes
     ]
-    # The files that were listed, and no others: a segment that was sealed meanwhile is in the tail.
+    # Only the files that were listed: a segment that was sealed meanwhile is in the tail.
     sealed = archive.read_tables(name, files)
     return pa.concat_tables([sealed, pa.Table.from_batches(tail, TABLES[name].schema)])
 
 
 def _together(tables: Sequence[pa.Table], *order: str) -> pa.Table:
-    """The tables of all archives as one, in this order; that of one archive as it is."""
+    """The tables of all archives as one, sorted by these columns; the table of a single archive is left as it is."""
     if len(tables) == 1:
         return tables[0]
     return pa.concat_tables(tables).sort_by([(name, "ascending") for name in order])
@@ -260,17 +260,17 @@ def map_segments(  # noqa: PLR0913 - each is one documented argument
     executor: Executor | None = None,
     jobs: int | None = None,
 ) -> dict[str, T]:
-    """Call `fn` with each sealed segment of a recording. Returns what it returned, by the segment's name, in order.
+    """Call `fn` with each sealed segment of a recording. Returns the results by the segment's name, in order.
 
-    `fn` gets a `Recording` that has this segment only, and may use all of it: `snapshots`, `replay`, `gaps`. Segments
-    are those of `recording.segments(start, end)`. They are read by `jobs` processes of this machine (by default as many
-    as there are cores), or by any executor of `concurrent.futures`, such as that of a Dask cluster:
-    `distributed.Client(…).get_executor()`. Processes need a function that stands in a module, and a script that starts
+    `fn` gets a `Recording` that has only this segment, and may use all of its methods, such as `snapshots`, `replay` and
+    `gaps`. The segments are those of `recording.segments(start, end)`. They are read by `jobs` processes on this machine
+    (by default as many as there are cores), or by any executor of `concurrent.futures`, such as that of a Dask cluster:
+    `distributed.Client(…).get_executor()`. Processes need a function at the top of a module, and a script that starts
     them under `if __name__ == "__main__":`.
 
     Files that cannot be read are in `recording.damaged`, each with a warning. Raises the first error of `fn`, UsageError
     for a function that cannot be sent to a process, WorkerFailed for a segment whose process is killed again and again,
-    and FolderNotShared on a machine that does not see the recording.
+    and FolderNotShared if a machine does not see the recording.
     """
     if jobs is not None and jobs < 1:
         raise UsageError(
@@ -284,7 +284,7 @@ def map_segments(  # noqa: PLR0913 - each is one documented argument
 def _call_with_segment(
     fn: Callable[[Recording], T], archive: ArchiveFiles, tape: ArchiveFile
 ) -> tuple[T, dict[str, str]]:
-    """On the worker: what `fn` returned, and the files that it could not read."""
+    """On the worker: the result of `fn`, and the files that could not be read."""
     archive.check_seen(tape)
     part = _of_segment(archive, tape)
     return fn(part), part.damaged

@@ -1,4 +1,4 @@
-"""The objects that iterating yields: books, gaps and steps. Fields have the names of the columns."""
+"""The objects that iteration yields: books, gaps and steps. Their fields are named like the columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GAP_TIMES: Final = ("start_time", "end_time")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Book:
-    """One book. Arrays are best first. A horizon of `None` means that the whole side is known."""
+    """One book. Its arrays are best first. A horizon of `None` means that the whole side is known."""
 
     symbol: str
     event_time: datetime | None
@@ -51,24 +51,24 @@ class Book:
 
     @property
     def best_bid(self) -> float | None:
-        """The highest bid's price; None when there is none."""
+        """The price of the highest bid; None if there is no bid."""
         return float(self.bid_price[0]) if len(self.bid_price) else None
 
     @property
     def best_ask(self) -> float | None:
-        """The lowest ask's price; None when there is none."""
+        """The price of the lowest ask; None if there is no ask."""
         return float(self.ask_price[0]) if len(self.ask_price) else None
 
     @property
     def mid(self) -> float | None:
-        """Halfway between best bid and best ask; None while a side is empty."""
+        """Halfway between best bid and best ask; None if a side is empty."""
         if self.best_bid is None or self.best_ask is None:
             return None
         return (self.best_bid + self.best_ask) / 2
 
     @property
     def spread(self) -> float | None:
-        """Best ask minus best bid; None while a side is empty."""
+        """Best ask minus best bid; None if a side is empty."""
         if self.best_bid is None or self.best_ask is None:
             return None
         return self.best_ask - self.best_bid
@@ -78,8 +78,8 @@ class Book:
 class Gap:
     """An interval in which the book was not known. `end_time` is None while it is open.
 
-    `reason` is one of docs/format.md, or `undeclared`: the epoch changes and no file has the gap, because
-    files of the archive are missing.
+    `reason` is one of those in docs/format.md, or `undeclared`: the epoch changes and no file has the gap, because
+    files of the archive are missing or damaged.
     """
 
     symbol: str
@@ -115,17 +115,17 @@ class Gap:
     def undeclared(
         cls, symbol: str, epoch: int, times: tuple[datetime, datetime], ids: tuple[int, int]
     ) -> Gap:
-        """A gap that no file of the archive declares, by the last row before it and the first one after it."""
+        """A gap that no file of the archive declares, from the last row before it to the first row after it."""
         return cls(symbol, epoch, *times, *ids, ids[1] - ids[0] - 1, "undeclared")
 
     def covers(self, moment: datetime) -> bool:
-        """Whether the book was not known at this time. At both ends of the gap it was known."""
+        """Whether the book was not known at this time. At both ends of the gap the book was known."""
         return self.start_time < moment and (self.end_time is None or moment < self.end_time)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """One event with the book after it. An epoch begins with a snapshot: then `event` is None.
+    """One event with the book after it. An epoch begins with a snapshot, for which `event` is None.
 
     The sizes in `event.bids` and `event.asks` are absolute, and 0 deletes a level.
     """

@@ -1,4 +1,4 @@
-"""Tapes that are not there, removed on purpose or lost: readers of tapes say so where they would have needed one."""
+"""Missing tapes, removed on purpose or lost. Readers that would have needed one say so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from booktape.store.schema import TABLES
 
 
 def removed_tapes(archive: ArchiveFiles) -> list[Segment]:
-    """The segments whose tape was removed on purpose, by name; also those of which nothing is left."""
+    """The segments whose tape was removed on purpose, by name, including those of which nothing is left."""
     there = {tape.segment for tape in archive.tapes()}
     return [file.segment for file in archive.removals() if file.segment not in there]
 
@@ -21,14 +21,14 @@ def removed_tapes(archive: ArchiveFiles) -> list[Segment]:
 def lost_tapes(
     archive: ArchiveFiles, start_us: int | None = None, end_us: int | None = None
 ) -> list[Segment]:
-    """The segments of `start_us <= time < end_us` that have other files, and neither a tape nor a receipt, by name.
+    """The segments of `start_us <= time < end_us` that have other files, but neither a tape nor a receipt, by name.
 
-    A tape gets its name after the other files of its segment, so one that is not sealed yet is not lost. Known weakness:
-    a segment that lost all of its files is not seen.
+    A tape gets its name after the other files of its segment, so a tape that is not sealed yet does not count as lost.
+    Known weakness: a segment that lost all of its files is not noticed.
     """
-    # Listed in the order in which a recorder or a removal changes them, so that neither looks like a loss.
+    # These are listed in the order in which a recorder or a removal changes them, so that neither looks like a loss.
     listed = archive.manifests()
-    if not archive.is_bucket:  # there a segment without a manifest is on its way
+    if not archive.is_bucket:  # in a bucket, a segment without a manifest is on its way
         for symbol in archive.symbols():
             listed += [*archive.rows(symbol), *archive.trades(symbol)]
         for table in TABLES:
@@ -47,9 +47,9 @@ def lost_tapes(
 
 
 def _ends_us(segments: Iterable[Segment]) -> dict[Segment, int | None]:
-    """When each segment ended, by the names of the others: the next one of its recorder began then, or else any other.
+    """When each segment ended, by the names of the others: when the next one of its recorder, or else of any, began.
 
-    None for the last one. Known weakness: a clock that was set back makes that too early.
+    None for the last one. Known weakness: if the clock was set back, this is too early.
     """
     starts: dict[str, list[int]] = {}
     for segment in sorted(segments):
@@ -87,7 +87,7 @@ def report_removed(archive: ArchiveFiles, start_us: int | None, end_us: int | No
 
 
 def removal_at(archive: ArchiveFiles, time_us: int) -> str:
-    """A sentence, after a blank, if the tape of this time was removed on purpose; else an empty text."""
+    """A sentence, preceded by a space, if the tape of this time was removed on purpose; else an empty text."""
     removed = removed_tapes(archive)
     segments = {*removed, *(tape.segment for tape in archive.tapes())}
     latest = max((one for one in segments if one.start_us <= time_us), default=None)

@@ -1,11 +1,11 @@
 """Books from the tape: at one moment, or one after each event.
 
-**Which tape.** A tape continues those that lineage says, whatever clocks say: one may have been wrong, and several
-recorders may have recorded the symbol. A tape must begin where the one before it ended; a
-checkpoint with another epoch or id means that something between them is missing.
+**Which tape.** The lineage says which tapes a tape continues. Clocks do not: one may have been wrong, and several
+recorders may have recorded the symbol. A tape must begin where the previous one ended; a checkpoint with another epoch
+or id means that something between them is missing.
 
-**At one moment** every tape that may have that time is tried, the last recorded first, until one knows the
-book then. **In order** what is missing or damaged between two tapes is yielded as an `undeclared` gap.
+**At one moment**, every tape that may have that time is tried, the last recorded first, until one knows the
+book then. **In order**, anything missing or damaged between two tapes is yielded as an `undeclared` gap.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class _LastState(NamedTuple):
         return cls(sync.epoch, sync.update_id, sync.known_ns)
 
     def leads_to(self, begins: Checkpoint) -> bool:
-        """Whether a tape that begins so may continue the one that ended in this state.
+        """Whether a tape with this first checkpoint may continue the tape that ended in this state.
 
-        A book that is not live begins in a gap, which has its own start and end.
+        A book that is not live at the checkpoint is inside a gap, which has its own start and end.
         """
         same = (self.epoch, self.update_id) == (begins.epoch, begins.update_id)
         return same or begins.state != State.LIVE.value
@@ -64,7 +64,7 @@ class _Tapes:
 
     def __init__(self, archive: ArchiveFiles) -> None:
         self.archive = archive
-        # One worker may seal a tape while another worker has not sealed an earlier one yet.
+        # One worker may seal a tape before another worker has sealed an earlier one.
         sealed, tail = archive.with_tail(archive.tapes)
         self.lineage = archive.lineage([*sealed, *tail])
         self.files = {tape.segment: tape for tape in (*sealed, *tail)}
@@ -75,7 +75,7 @@ class _Tapes:
         return [self.files[one] for one in reversed(self.lineage.order) if one in found]
 
     def between(self, start_us: int | None, end_us: int | None) -> list[ArchiveFile]:
-        """The tapes between two times, and those that continue them: these may begin with records of that time."""
+        """The tapes between two times, and those that continue them, which may begin with records of that time."""
         found = self.lineage.reaching_into(start_us, end_us)
         found |= {after for one in found for after in self.lineage.after[one]}
         return [self.files[one] for one in self.lineage.order if one in found]
@@ -85,17 +85,17 @@ class _Tapes:
         return [self.files[one] for one in self.lineage.after[tape.segment]]
 
     def continues(self, tape: ArchiveFile, read: Sequence[ArchiveFile]) -> bool:
-        """Whether a tape continues one of these: it must begin where that ended. If a clock was wrong, others may be between."""
+        """Whether a tape continues one of `read`, and so must begin where that one ended. A wrong clock may put others between."""
         before = self.lineage.before[tape.segment]
         return bool(self.lineage.missing[tape.segment]) or any(t.segment in before for t in read)
 
     def missing_before(self, tape: ArchiveFile) -> str:
-        """The missing segments that a tape continues, for a sentence."""
+        """The missing segments that a tape continues, as part of a sentence."""
         return " and ".join(self.lineage.missing[tape.segment]) or "the tape before it"
 
 
 def book_at(archive: ArchiveFiles, symbol: str, time_us: int, depth: int | None) -> Book:
-    """The book as the recorder knew it at this time: after every record received until then.
+    """The book as the recorder knew it at this time: after every record received at or before it.
 
     Raises BookNotKnown in a gap, and before and after everything recorded.
     """
@@ -129,9 +129,9 @@ def book_at(archive: ArchiveFiles, symbol: str, time_us: int, depth: int | None)
 
 
 def _is_lost(gap: Gap, moment: datetime) -> bool:
-    """Whether the book of the gap's epoch was lost at this time, by the clock that stamped its rows.
+    """Whether the book of the gap's epoch was lost at this time, by the clock that stamped the epoch's rows.
 
-    A gap that ends where it begins was closed after the clock had been set back: it says nothing of its end.
+    A gap that ends where it begins was closed after the clock had been set back, so its end is unknown by that clock.
     """
     closed_later = gap.end_time is not None and gap.end_time <= gap.start_time
     return gap.covers(moment) or (closed_later and gap.start_time < moment)
@@ -140,7 +140,7 @@ def _is_lost(gap: Gap, moment: datetime) -> bool:
 class _StateAt(NamedTuple):
     """A symbol's state after some records of a tape, and the time that the tape reaches.
 
-    `past` is True if a later record of the symbol was read, so that no earlier one follows.
+    `past` is True if a later record of the symbol was read, so no earlier record follows.
     """
 
     sync: SymbolSync
@@ -148,7 +148,7 @@ class _StateAt(NamedTuple):
     past: bool
 
     def knows_at(self, time_us: int, lost: frozenset[int]) -> bool:
-        """Whether the book was known at this time. `lost` are the epochs whose book a gap says was lost then."""
+        """Whether the book was known at this time. `lost` has the epochs whose book was lost then, by a gap."""
         live = self.sync.state is State.LIVE and self.sync.epoch not in lost
         return live and self.reached_ns // 1_000 >= time_us
 
@@ -156,11 +156,11 @@ class _StateAt(NamedTuple):
 def _known_at(
     tapes: _Tapes, symbol: str, time_us: int, lost: frozenset[int]
 ) -> tuple[_StateAt | None, DamagedTape | None]:
-    """A symbol's state after every record until this time, from a tape on which the book was known then.
+    """A symbol's state after every record up to this time, from a tape on which the book was known then.
 
-    Several tapes may have this time (of workers, of recorders, after a clock was set back). The last one that
-    knows the book is used. If none does, the result is that of the last one that has the symbol, and what is wrong with
-    a tape that is damaged.
+    Several tapes may have this time: those of several workers or recorders, or recorded before and after the clock was
+    set back. The last one that knows the book is used. If none does, the result is the state on the last one that has
+    the symbol, and the error of a tape that is damaged.
     """
     last: _StateAt | None = None
     damage: DamagedTape | None = None
@@ -171,7 +171,7 @@ def _known_at(
                 continue
             after = None
             if not state.past:
-                # The tape after it may begin with records that waited while it was opened.
+                # The next tape may begin with records that waited while it was opened.
                 ended_in = _LastState.of(state.sync)
                 found = (
                     _state_at(tapes, one, symbol, time_us, ended_in) for one in tapes.after(tape)
@@ -190,10 +190,10 @@ def _known_at(
 def _state_at(
     tapes: _Tapes, tape: ArchiveFile, symbol: str, time_us: int, ended_in: _LastState | None = None
 ) -> _StateAt | None:
-    """The state that one tape shows. None if it has no record of the symbol, or does not continue the state `ended_in`.
+    """The state according to one tape. None if it has no record of the symbol, or does not continue the state `ended_in`.
 
-    It begins at the tape's checkpoint. Beginning at the nearest row would save some decoding, but no row has
-    the levels that an audit added since, or how far each connection was.
+    Reading begins at the tape's checkpoint. To begin at the nearest row would save some decoding, but no row has
+    the levels that an audit added since, or how far each connection had come.
     """
     only = frozenset({symbol})
     books, lines = Reconstruction(), SymbolFilter(only)
@@ -207,7 +207,7 @@ def _state_at(
         ):
             past_ns = record.received_ns
             break
-        # The book was known until the connection's last sign of life, and until the recording's end.
+        # The book was known up to the connection's last sign of life, and up to the recording's end.
         if isinstance(record, Disconnected) and record.alive_ns // 1_000 >= time_us:
             continue
         if isinstance(record, SegmentEnd) and record.received_ns // 1_000 >= time_us:
@@ -238,8 +238,7 @@ def replay(archive: ArchiveFiles, query: RowQuery) -> Iterator[Step | Gap]:
     """Every event of a symbol with the book after it, and every gap, in order.
 
     The time of a damaged or missing tape is a gap with the reason `undeclared`. Tapes that were removed on purpose are
-    reported by a TapesRemoved warning. Raises NotRecorded if no tape
-    has the symbol.
+    reported by a TapesRemoved warning. Raises NotRecorded if no tape has the symbol.
     """
     report_removed(archive, query.start_us, query.end_us)
     tapes = _Tapes(archive)
@@ -256,9 +255,9 @@ def replay(archive: ArchiveFiles, query: RowQuery) -> Iterator[Step | Gap]:
         sync = books.syncs.get(query.symbol)
         recorded = recorded or sync is not None
         if past:
-            # Reading stopped before its end. If a clock was wrong, the next tape may have earlier times.
+            # Reading stopped before the tape's end. If a clock was wrong, the next tape may have earlier times.
             ended_in = None
-        # A damaged tape may name its symbols, and end before their checkpoints.
+        # A damaged tape may name its symbols but end before their checkpoints.
         elif sync and (sync.epoch or not ended_in):
             ended_in = _LastState.of(sync)
         gap = sync.gap if sync else gap
@@ -282,9 +281,7 @@ def _steps(
     for record in read_records(tapes.archive, tape, frozenset({query.symbol}), every=1):
         if ended_in and isinstance(record, Checkpoint) and not ended_in.leads_to(record):
             if not tapes.archive.damaged:
-                why = (
-                    f"it does not go on where {tapes.missing_before(tape)} ended: a tape is missing"
-                )
+                why = f"it does not continue where {tapes.missing_before(tape)} ended: a tape is missing"
                 tapes.archive.report_damage(tape.path, why)
             times = moment_at(ended_in.known_ns // 1_000), moment_at(record.known_ns // 1_000)
             ids = ended_in.update_id, record.update_id
@@ -300,14 +297,14 @@ def _steps(
                 # With `every=1` each row but an epoch's first one has an event.
                 event = events[output.update_id] if output.updates else None
                 yield Step(event, Book.of(output, query.depth))
-            # An open gap comes again when it is closed.
+            # An open gap appears again when it is closed.
             elif isinstance(output, GapInterval) and output.end_ns is not None:
                 yield from (gap for gap in [Gap.of(output)] if query.overlaps(gap))
     return False
 
 
 def _events(books: Reconstruction, symbol: str, record: TapeRecord) -> dict[int, DepthEvent]:
-    """The events that may be applied with a record, by their last id: those that waited, and its own."""
+    """The events that may be applied with a record, by their last id: those that waited, and the record's own."""
     sync, feed = books.syncs.get(symbol), books.arbiter.feeds.get(symbol)
     held = [*(sync.held if sync else ()), *(feed.buffered if feed else ())]
     found = {each.event.last_id: each.event for each in held}

@@ -23,13 +23,12 @@ Ints = NDArray[np.int64]
 class Resampled(Tabular):
     """One row per interval, from the first row's interval to the last row's. `time` is its start.
 
-    A row has the last book known within its interval: the last one received in it, or else the one before,
-    if its epoch had not ended when the interval began. Where no book was known all columns except `time` and
-    `symbol` are null (in arrays NaN; `long` has no row then), so that differences between neighbours are null
-    and not wrong.
+    A row has the last book known within its interval: the last one received in it, or else the previous one,
+    if its epoch had not ended when the interval began. Where no book was known, all columns except `time` and
+    `symbol` are null (NaN in arrays; no row in `long`). Differences between neighbours are then null instead of wrong.
 
-    `receive_time` may go back, because our clock was set back or events were held for a snapshot. So a row
-    is valid from the latest `receive_time` so far.
+    `receive_time` may go back, because our clock was set back or events were held for a snapshot. A row
+    is therefore valid from the latest `receive_time` so far.
     """
 
     def __init__(
@@ -42,12 +41,12 @@ class Resampled(Tabular):
 
     @property
     def schema(self) -> pa.Schema:
-        """`time`, then the columns of the rows, which may be null."""
+        """`time`, then the columns of the rows, all of which but `symbol` may be null."""
         symbol, *others = self._rows.schema
         return pa.schema([TIME, symbol, *(field.with_nullable(True) for field in others)])
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The grid as Arrow batches with lists. `symbol`, `receive_time`, `epoch` and `time` are always there."""
+        """The grid as Arrow batches with lists. They always have `time`, `symbol`, `receive_time` and `epoch`."""
         wanted = list(dict.fromkeys([*(columns or self._rows.schema.names), *_NEEDED]))
         ended = self._ended()
         last: tuple[pa.RecordBatch, Ints] | None = None
@@ -58,7 +57,7 @@ class Resampled(Tabular):
             yield self._select(last[0], pa.array([0]), last[1] // self._interval_us)
 
     def _regular(self, batch: pa.RecordBatch, times: Ints, ended: dict[int, int]) -> pa.RecordBatch:
-        """The intervals from the first row's up to the last row's, which is not complete yet."""
+        """The intervals from the first row's up to, but without, the last row's, which is not complete yet."""
         intervals = times // self._interval_us
         # The last row of each interval, and its interval.
         rows = np.append(np.flatnonzero(np.diff(intervals)), len(intervals) - 1)
@@ -89,7 +88,7 @@ _NEEDED: Final = ("symbol", "receive_time", "epoch")
 
 
 def _ends(epochs: Ints, times: Ints, ended: dict[int, int]) -> Ints:
-    """When the epoch of each row but the last ended; later than any time if it did not."""
+    """When the epoch of each row but the last ended; a time later than any other if it did not end."""
     found = [
         # If the epoch changes and the archive has no gap, the end of the first epoch is not known.
         ended.get(epoch, _NEVER if epoch == after else time)
@@ -99,9 +98,9 @@ def _ends(epochs: Ints, times: Ints, ended: dict[int, int]) -> Ints:
 
 
 def with_validity(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, Ints]]:
-    """The rows, and from when each is valid, in microseconds: never before an earlier row.
+    """The rows, and the time from which each is valid, in microseconds: never before an earlier row.
 
-    A batch begins with the last row of the one before it, so that each row but the very last has the next one behind it.
+    A batch begins with the last row of the previous one, so each row but the very last is followed by the next one.
     """
     latest_us = 0
     last: pa.RecordBatch | None = None
@@ -116,14 +115,14 @@ def with_validity(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.Record
 
 
 def join_batches(first: pa.RecordBatch, second: pa.RecordBatch) -> pa.RecordBatch:
-    """Both as one."""
+    """The two batches as one."""
     return pa.Table.from_batches([first, second]).combine_chunks().to_batches()[0]
 
 
 def ends_of_epochs(gaps: Iterable[Gap]) -> dict[int, int]:
-    """When each epoch ended that did, in microseconds since 1970: where its first gap begins.
+    """When each epoch that ended did so, in microseconds since 1970: where its first gap begins.
 
-    There are two if the symbol was delisted before its book was known again.
+    An epoch has two gaps if the symbol was delisted before its book was known again.
     """
     found: dict[int, int] = {}
     for gap in gaps:

@@ -1,8 +1,8 @@
 """The rows of one symbol between two times, as Arrow batches.
 
-Row groups are selected by the statistics of `receive_time`, and not by the date in the file's name: our clock
-may have been wrong. Each group is cut to the depth before the next one is read, so memory holds one group. Where no
-list is asked for, it holds as many groups of a file as have ROWS_AT_ONCE rows, of some 80 bytes each.
+Row groups are selected by the statistics of `receive_time`, not by the date in the file's name: our clock
+may have been wrong. Each group is cut to the depth before the next one is read, so memory holds one group. If no
+list is requested, memory holds as many groups of a file as have ROWS_AT_ONCE rows, of some 80 bytes each.
 """
 
 from __future__ import annotations
@@ -51,23 +51,23 @@ class RowQuery:
     depth: int | None = None
 
     def may_hold(self, first_us: int, last_us: int) -> bool:
-        """Whether rows between these times, both included, may be among them."""
+        """Whether the query may select a row that lies between these times, both included."""
         before = self.end_us is not None and first_us >= self.end_us
         after = self.start_us is not None and last_us < self.start_us
         return not (before or after)
 
     def within(self, start_us: int | None, end_us: int | None) -> RowQuery:
-        """The rows of it with `start_us <= receive_time < end_us`."""
+        """The same query, limited to `start_us <= receive_time < end_us`."""
         starts = [one for one in (self.start_us, start_us) if one is not None]
         ends = [one for one in (self.end_us, end_us) if one is not None]
         return replace(self, start_us=max(starts, default=None), end_us=min(ends, default=None))
 
     def contains(self, time_us: int) -> bool:
-        """Whether a row with this time is one of them."""
+        """Whether the query selects a row with this time."""
         return self.may_hold(time_us, time_us)
 
     def select(self, times: pa.Array[Any] | pa.ChunkedArray[Any]) -> NDArray[np.bool_]:
-        """Which of these times are within the query."""
+        """Which of these times the query selects."""
         times_us = times.cast(pa.int64()).to_numpy()
         keep = np.ones(len(times_us), bool)
         if self.start_us is not None:
@@ -85,7 +85,7 @@ class RowQuery:
 
 
 class _Part(NamedTuple):
-    """A file with rows of a query: its row groups that may have some. None: it is an unsealed tape."""
+    """A file that may have rows of a query, and its row groups that may have some; None for an unsealed tape."""
 
     file: ArchiveFile
     groups: list[GroupExtent] | None
@@ -111,7 +111,7 @@ def batches(
 ) -> Iterator[pa.RecordBatch]:
     """The rows in the order of recording: by epoch, and within one by `update_id`.
 
-    With `by_time` in the order of time, and each time once: `time_order` says how.
+    With `by_time` they are in the order of time, and each time appears once: see `time_order`.
     Raises NotRecorded if the archive has no data for the symbol at any time.
     """
     for part in tracked(_parts(archive, query, by_time=by_time), f"reading {query.symbol}"):
@@ -121,7 +121,7 @@ def batches(
 def last_row(
     archive: ArchiveFiles, query: RowQuery, columns: Sequence[str], *, by_time: bool = False
 ) -> pa.RecordBatch | None:
-    """The last row of a query, as a batch of one; None if it has none. Groups are read from the last one on."""
+    """The last row of a query, as a batch of one; None if it has no rows. Groups are read from the last to the first."""
     for part in reversed(_parts(archive, query, by_time=by_time)):
         for group in reversed(part.by_group()):
             last = None
@@ -135,7 +135,7 @@ def last_row(
 
 def _parts(archive: ArchiveFiles, query: RowQuery, *, by_time: bool) -> list[_Part]:
     """The files that may have rows of a query. Raises NotRecorded."""
-    # If a file of rows cannot be read and its tape is still unsealed, the tape has the same rows.
+    # If a file of rows cannot be read but its tape is still unsealed, the tape gives the same rows.
     files, tapes = archive.with_tail(lambda: in_order(archive, archive.rows(query.symbol)))
     if not files:
         _check_symbol(archive, query.symbol, tapes)
@@ -168,7 +168,7 @@ def _spans(
         start = start_of(archive, tape)
         if start and symbol in start.symbols:
             first_us = start.received_ns // 1_000
-            # Reading a tape to its end takes long, so only where its clock was set back.
+            # Reading a tape to its end takes long, so this is done only if the clock was set back.
             back = any(span.last_us > first_us for span in found.values())
             last_us = last_stamp_us(archive, tape) if back else _NO_END_US
             found[tape] = Span(tape.segment.tag, first_us, max(first_us, last_us))
@@ -183,8 +183,8 @@ def _groups(archive: ArchiveFiles, query: RowQuery, file: ArchiveFile) -> list[G
 def in_order(archive: ArchiveFiles, files: Sequence[ArchiveFile]) -> list[ArchiveFile]:
     """The files of one symbol in the order of recording, without those that have no rows.
 
-    Names have the clock's order, and a clock may be set back. Epochs never go back, and ids grow within one.
-    Known weakness: the footer of each file is read, once as long as the recording is open.
+    The order of names is that of the clock, and a clock may be set back. Epochs never go back, and ids grow within one.
+    Known weakness: the footer of each file is read, once while the recording is open.
     """
     known = {file: archive.extents(file) for file in files}
     return sorted(
@@ -234,7 +234,7 @@ def _sealed_batches(
 
 
 def _check_sides(batch: pa.RecordBatch) -> None:
-    """Raises Damaged for a side with more prices than sizes, or fewer, a size of 0 or less, or another best level.
+    """Raises Damaged if a side has unequal numbers of prices and sizes, a size of 0 or less, or another best level.
 
     Known weakness: only columns that are read are compared. Best prices that are read without their lists are believed,
     also a null beside a list that is not empty: lists have no statistics that would show how many of them are empty.
@@ -253,7 +253,7 @@ def _check_sides(batch: pa.RecordBatch) -> None:
 
 
 def _read_at_once(groups: Sequence[GroupExtent], columns: Sequence[str]) -> list[list[int]]:
-    """Which row groups are decoded together: of lists one, without lists as many as have ROWS_AT_ONCE rows."""
+    """Which row groups are decoded together: one if there are lists, else as many as have ROWS_AT_ONCE rows."""
     parts: list[list[int]] = []
     rows = 0
     for group in groups:
@@ -266,7 +266,7 @@ def _read_at_once(groups: Sequence[GroupExtent], columns: Sequence[str]) -> list
 
 
 def has_lists(columns: Iterable[str]) -> bool:
-    """Whether any of them is a list of levels. If none is, reading them is cheap."""
+    """Whether any of these columns is a list of levels. If none is, reading them is cheap."""
     return not set(LISTS).isdisjoint(columns)
 
 
@@ -305,14 +305,14 @@ def _tape_batches(
 def _shallow(row: BookRow, depth: int | None) -> BookRow:
     if depth is None:
         return row
-    # Copies, because a view would keep the whole book alive.
+    # Copies, because views would keep the whole book alive.
     return replace(row, **{name: getattr(row, name)[:depth].copy() for name in LISTS})
 
 
 def _cut(batch: pa.RecordBatch, query: RowQuery, columns: Sequence[str]) -> pa.RecordBatch:
     """The rows, levels and columns of the query."""
     keep = query.select(batch.column("receive_time"))
-    # Most groups are needed completely; then no copy is made.
+    # Most groups are needed as a whole; then no copy is made.
     if not keep.all():
         batch = batch.filter(pa.array(keep))
     found = {name: _column(batch, name, query) for name in columns}
@@ -330,12 +330,12 @@ def _column(batch: pa.RecordBatch, name: str, query: RowQuery) -> pa.Array[Any]:
     return batch.column(name)
 
 
-# Any, in both: pyarrow's stubs cannot tell which lists.
+# Any, in both: pyarrow's stubs do not say what the lists hold.
 def flat(column: pa.Array[Any]) -> Floats:
     """All values of a list column in one array."""
     return pc.list_flatten(column).to_numpy()
 
 
 def first_elements(column: pa.Array[Any]) -> pa.Array[Any]:
-    """The first element of each list; null where it is empty or null."""
+    """The first element of each list; null where the list is empty or null."""
     return pc.list_element(pc.list_slice(column, 0, 1, return_fixed_size_list=True), 0)

@@ -38,9 +38,9 @@ def open_recordings(
 ) -> Recording | SeveralRecordings:
     """Open the recording in a folder, or at `s3://bucket/prefix` (any URI that pyarrow accepts).
 
-    Several of them are read as one, if each has symbols of its own, as shards do. With a `filesystem` of pyarrow,
+    Several recordings are read as one if no two have the same symbol, as with shards. With a pyarrow `filesystem`,
     `where` is a path in it. `unsealed`: whether rows that a running (or killed) recorder has not sealed yet are
-    computed from its tape. Raises NotRecorded if nothing was recorded, CannotMerge for a symbol that is in two of them.
+    computed from its tape. Raises NotRecorded if nothing was recorded, CannotMerge if two of them have the same symbol.
     """
     if isinstance(where, str | PathLike):
         return Recording(ArchiveFiles.find(where, filesystem, unsealed=unsealed))
@@ -52,9 +52,9 @@ def open_recordings(
 
 
 class SeveralRecordings(RecordingQueries):
-    """Recordings of different symbols, read as one: shards of one market, say. It has what a `Recording` has.
+    """Recordings of different symbols, read as one, such as shards of one market. It has the queries of a `Recording`.
 
-    `parts` has each by its folder. Every call lists the files again, so their recorders may still be running.
+    `parts` has each recording by its folder. Every call lists the files again, so the recorders may still be running.
     """
 
     def __init__(self, archives: Sequence[ArchiveFiles]) -> None:
@@ -81,7 +81,7 @@ class SeveralRecordings(RecordingQueries):
         return found[symbol]
 
     def _by_symbol(self) -> dict[str, ArchiveFiles]:
-        """The archive of each symbol. Raises CannotMerge where two have one: which of its books counts is not known."""
+        """The archive of each symbol. Raises CannotMerge if two archives have a symbol: it is unclear whose book counts."""
         found: dict[str, ArchiveFiles] = {}
         for archive in self._archives:
             for symbol in self.parts[archive.root].symbols():

@@ -1,7 +1,8 @@
 """Rows in other shapes: one row per level, one column per level, one array. Without Python loops over rows.
 
-Rows are stored as `lists`. The other shapes have the best prices among the levels, and in no columns besides. In `wide` and in the array a side with fewer levels than the depth is filled with
-NaN; `long` has no row for a missing level.
+Rows are stored as `lists`. The other shapes have the best prices only among the levels, not in separate columns. In
+`wide` and in the array, a side with fewer levels than the depth is filled with NaN; `long` has no row for a missing
+level.
 """
 
 from __future__ import annotations
@@ -44,10 +45,9 @@ def shaped(batch: pa.RecordBatch, shape: Shape, depth: int | None) -> pa.RecordB
 
 
 def checked_depth(depth: int | None, what: str) -> int:
-    """The depth, which `what` cannot do without.
+    """The depth, which `what` requires. Raises UsageError if it is missing or too large.
 
-    Each level is a column, so a depth without a limit would take all memory. A snapshot has `WHOLE_DEPTH` levels
-    at most. Raises UsageError.
+    Each level is a column, so an unlimited depth would take all memory. A snapshot has at most `WHOLE_DEPTH` levels.
     """
     if depth is None:
         raise UsageError(f"{what} needs a number of levels. Add depth=20 to snapshots().")

@@ -1,4 +1,4 @@
-"""Queries for rows of one symbol, which read only when they are used; rows and gaps in one order."""
+"""Queries for the rows of one symbol, which read only when they are used; rows and gaps in one order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from booktape.store.schema import FIRST_OF
 
 _TIMES: Final = ("event_time", "receive_time")
 _BOOK_COLUMNS: Final = tuple(name for name in SCHEMA.names if name not in FIRST_OF)
-"""The columns of a `Book`, which finds its best prices in its lists."""
+"""The columns of a `Book`, which takes its best prices from its lists."""
 
 
 class SymbolRows(Tabular):
@@ -43,7 +43,7 @@ class SymbolRows(Tabular):
         return batches(self._archive, self.query, names, by_time=self._by_time)
 
     def last_row(self, columns: Sequence[str]) -> pa.RecordBatch | None:
-        """The last row, as a batch of one; None if there is none. Row groups are read from the last one on."""
+        """The last row, as a batch of one; None if there are no rows. Row groups are read from the last to the first."""
         return last_row(self._archive, self.query, columns, by_time=self._by_time)
 
     def by_time(self) -> Self:
@@ -58,9 +58,9 @@ class SymbolRows(Tabular):
         return [gap for gap in self._all_gaps() if self.query.overlaps(gap)]
 
     def gap_at_end(self) -> Gap | None:
-        """The gap in which the recording ends, if it overlaps the query's time. It reads the last tape.
+        """The gap in which the recording ends, if it overlaps the query's time. This reads the last tape.
 
-        `gaps` lacks it when the recorder was stopped or killed, until the next recording closes it.
+        If the recorder was stopped or killed, `gaps` lacks this gap until the next recording closes it.
         """
         gap = gap_at_end(self._archive, self.query.symbol)
         return gap if gap and self.query.overlaps(gap) else None
@@ -73,8 +73,8 @@ class SymbolRows(Tabular):
         return Resampled(self.by_time(), self.ends_of_epochs, length_us(interval))
 
     def ends_of_epochs(self) -> dict[int, int]:
-        """When each epoch ended that did, by the clock that stamped its rows."""
-        # Also a loss that was noticed after the query's time, and began within it.
+        """When each epoch that ended did so, by the clock that stamped its rows."""
+        # All gaps are needed: a loss may begin within the query's time and be noticed after it.
         return ends_of_epochs(stamped_gaps(self._archive, self.query.symbol))
 
     def _all_gaps(self) -> list[Gap]:
@@ -95,7 +95,7 @@ class Snapshots(SymbolRows):
         return _rows_and_gaps(self.query, rows, self._all_gaps())
 
     def last(self) -> Book | None:
-        """The last row; None if there is none. Row groups are read from the last one on."""
+        """The last row; None if there are no rows. Row groups are read from the last to the first."""
         row = self.last_row(_BOOK_COLUMNS)
         return None if row is None else next(_books(row))
 
@@ -103,7 +103,7 @@ class Snapshots(SymbolRows):
 class Quotes(SymbolRows):
     """Best bid and ask with their sizes; null where a side is empty. No list of levels is decoded.
 
-    Where a file has no columns of best prices (table format 1) they come from its lists, which takes as long as
+    If a file has no columns of best prices (table format 1), they come from its lists, which takes as long as
     reading whole books.
     """
 
@@ -117,10 +117,10 @@ class Quotes(SymbolRows):
 
         One row per interval, from the first row's to the last row's: `time` is its start, `spread` and `spread_bps`
         (hundredths of a percent of the mid) are means over time, `known_s` is how many seconds of the interval count.
-        A row counts until the next one, and never across a gap; a row with an empty side does not count. The last row
+        A row counts until the next one, but never across a gap; a row with an empty side does not count. The last row
         of the recording counts only if its epoch ended. The row before `start` counts from `start` on, and the last
-        one before `end` up to `end`, so a time that is read in parts has the same seconds as in one go. Where no second
-        counts the spread is null.
+        one before `end` up to `end`, so a range read in parts has the same seconds as in one go. If no time in an
+        interval counts, its spread is null.
         """
         interval_us = length_us(interval)
         query, rows = self.query, self.by_time()
@@ -141,7 +141,7 @@ def _rows_and_gaps(
 ) -> Iterator[Book | Gap]:
     """A `Book` for each row, and always a `Gap` between two epochs. `gaps` are sorted by epoch.
 
-    Before the first row and after the last one come the gaps that overlap the query's time.
+    The gaps before the first row and after the last one are those that overlap the query's time.
     """
     last: Book | None = None
     for batch in batches:
@@ -158,7 +158,7 @@ def _rows_and_gaps(
 
 
 def _between(last: Book, book: Book, gaps: Sequence[Gap]) -> Iterator[Gap]:
-    """The gaps between two rows, whatever their times are. If none is stored, an `undeclared` one."""
+    """The gaps between two rows, whatever their times are; if none is stored, an `undeclared` gap."""
     found = [gap for gap in gaps if last.epoch <= gap.epoch < book.epoch]
     times = last.receive_time, book.receive_time
     yield from found or [

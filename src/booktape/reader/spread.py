@@ -62,7 +62,7 @@ def mean_spread(
 
 
 def _ends(rows: pa.RecordBatch, begins: Ints, ended: Mapping[int, int]) -> Ints:
-    """Until when each row but the last is valid: the next one, or the end of its epoch."""
+    """When each row but the last stops being valid: at the next row, or at the end of its epoch."""
     ends: Ints = begins[1:].copy()
     epochs = rows.column("epoch").to_numpy()
     for row in np.flatnonzero(np.diff(epochs)).tolist():
@@ -72,15 +72,15 @@ def _ends(rows: pa.RecordBatch, begins: Ints, ended: Mapping[int, int]) -> Ints:
 
 
 def _sums(rows: pa.RecordBatch, begins: Ints, ends: Ints, interval_us: int) -> tuple[Ints, Floats]:
-    """Cut the times of the first rows, which have an end, at the bounds of intervals.
+    """Cut the time of each row that has an end at the bounds of the intervals. The last row may have none.
 
-    Returns the numbers of the intervals, and for each of them the known microseconds, the spread and the bps, both
+    Returns the numbers of the intervals, and for each interval the known microseconds, and the spread and the bps
     multiplied by their microseconds.
     """
     bid, ask = (
         rows.column(name).to_numpy(zero_copy_only=False)[: len(ends)] for name in COLUMNS[2:]
     )
-    with np.errstate(over="ignore", invalid="ignore"):  # of 1e308 there is no mid
+    with np.errstate(over="ignore", invalid="ignore"):  # prices of 1e308 have no mid
         spread = ask - bid
         bps = spread / ((ask + bid) / 2) * 1e4
     counted = np.flatnonzero((ends > begins) & np.isfinite(spread))
@@ -98,7 +98,7 @@ def _sums(rows: pa.RecordBatch, begins: Ints, ends: Ints, interval_us: int) -> t
 
 
 def _table(parts: list[tuple[Ints, Floats]], first: int, last: int, interval_us: int) -> pa.Table:
-    """One row for each interval; where nothing is known the spread is null."""
+    """One row for each interval; its spread is null if no book was known in it."""
     totals = np.zeros((3, last - first + 1))
     for intervals, sums in parts:
         totals[:, intervals - first] += sums

@@ -46,26 +46,26 @@ class ArchiveSummary:
     tape_bytes: int
     unsealed: int
     crossed: dict[str, int]
-    """By symbol: states of its book whose best bid was not below its best ask."""
+    """By symbol: how many states of its book had a best bid that was not below the best ask."""
     removed_tapes: int = 0
-    """Segments whose tape was removed on purpose, and whose rows are there."""
+    """Segments whose tape was removed on purpose, and whose rows are still there."""
     removed: int = 0
-    """Segments of which all was removed on purpose."""
+    """Segments that were removed completely, on purpose."""
     removed_until: str = ""
     """The name of the last segment of which anything was removed."""
     trades: Mapping[str, TradeCounts] = field(default_factory=dict)
-    """By symbol, of those whose trades were recorded."""
+    """By symbol, for the symbols whose trades were recorded."""
     shards: tuple[str, ...] = ()
-    """The parts of the symbols that were recorded, such as 2/3; none where all were."""
+    """The parts of the symbols that were recorded, such as 2/3; empty if all were recorded."""
     on_the_way: int = 0
     """Segments of a bucket that have no manifest yet."""
 
 
 def summarize(archive: ArchiveFiles, recording: Recording) -> ArchiveSummary:
-    """Summarize an archive. Reads footers, gaps and manifests, and no levels.
+    """Summarize an archive. This reads footers, gaps and manifests, but no levels.
 
-    `recording` is that of the archive, which was found with `unsealed=False`: reading an unsealed tape takes long.
-    Afterwards `recording.damaged` has the files that are not as they were sealed. Raises BucketError.
+    `recording` is the recording of `archive`, which was opened with `unsealed=False`: reading an unsealed tape takes
+    long. Afterwards `recording.damaged` has the files that are no longer as they were sealed. Raises BucketError.
     """
     recording.check_files()
     checks = _undamaged(archive, "checks").select(["symbol", "witness"]).to_pylist()
@@ -97,7 +97,7 @@ def _undamaged(archive: ArchiveFiles, name: str) -> pa.Table:
 def _trades(archive: ArchiveFiles, recording: Recording) -> dict[str, TradeCounts]:
     missing: Counter[str] = Counter()
     for gap in _undamaged(archive, "trade_gaps").to_pylist():
-        # Where ids started again the number is not known, and the last one is below the first one.
+        # If ids started over, the number is unknown, and the last id is below the first one.
         missing[gap["symbol"]] += max(0, gap["last_id"] - gap["first_id"] + 1)
     found = {}
     for symbol in recording.symbols():
@@ -115,7 +115,7 @@ def _shards(archive: ArchiveFiles, tapes: Sequence[ArchiveFile]) -> tuple[str, .
     last = {tape.segment.tag: tape for tape in tapes}
     found: set[str] = set()
     for tape in last.values():
-        with suppress(DamagedTape):  # a damaged file is named by `check_files`
+        with suppress(DamagedTape):  # `check_files` names damaged files
             found.add(first_line(read_records(archive, tape, frozenset()), tape.path).shard)
     return tuple(sorted(found - {""}))
 
@@ -142,7 +142,7 @@ def render(found: ArchiveSummary) -> Group:
 
 
 def _remarks(found: ArchiveSummary) -> Iterator[Text]:
-    """Notes on rows stamped by a wrong clock, on gaps that no file declares, on trades, and on books that cross."""
+    """Remarks on wrong clocks, on gaps that no file declares, on trades, and on crossed books."""
     for symbol in found.symbols:
         if symbol.stray_rows:
             yield Text(

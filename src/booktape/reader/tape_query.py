@@ -1,6 +1,6 @@
 """Queries that read tapes: the records of some symbols, and the rows and gaps that follow from them.
 
-A reader needs one symbol at a time. Skipping the lines of the others costs far less than building their books.
+A reader needs one symbol at a time. Skipping the lines of other symbols costs far less than building their books.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ Symbols: TypeAlias = frozenset[str] | None
 
 
 class SymbolFilter:
-    """Selects the lines of a tape that may be about some symbols, without decoding them.
+    """Selects the lines of a tape that may be about these symbols, without decoding them.
 
-    A line contains its symbol in quotes, or at the start of a stream's name, unless it is escaped or in base64.
+    A line contains its symbol in quotes, or at the start of a stream's name, unless the line is escaped or in base64.
     """
 
     def __init__(self, symbols: Symbols) -> None:
@@ -59,7 +59,7 @@ class SymbolFilter:
 
     @property
     def reached_ns(self) -> int:
-        """The stamp of the last line, of any symbol; 0 before the first line."""
+        """The stamp of the last line seen, of any symbol; 0 before the first line."""
         return decode_record(self._last).received_ns if self._last else 0
 
 
@@ -72,8 +72,8 @@ def read_records(
 ) -> Iterator[TapeRecord]:
     """The records of a tape as if only these symbols had been recorded.
 
-    With `lines` only those lines are decoded for which it is true. `every` replaces the recorded number of events
-    per row. A damaged sealed tape raises DamagedTape; an unsealed one ends before its first incomplete line.
+    With `lines`, only lines for which it returns True are decoded. `every` replaces the recorded number of events
+    per row. A damaged sealed tape raises DamagedTape; an unsealed tape ends before its first incomplete line.
     """
     torn = "/unsealed/" in tape.path
     try:
@@ -96,7 +96,7 @@ def read_records(
 
 
 def start_of(archive: ArchiveFiles, tape: ArchiveFile) -> SegmentStart | None:
-    """The start record of an unsealed tape. None if it is not written yet, or cannot be read."""
+    """The start record of an unsealed tape. None if it has not been written yet, or cannot be read."""
     with archive.skip_damaged(tape.path):
         start = next(read_records(archive, tape, None), None)
         return start if isinstance(start, SegmentStart) else None
@@ -108,7 +108,7 @@ def chosen_tapes(
 ) -> list[ArchiveFile]:
     """The sealed tapes that have records between two times, in the order of recording.
 
-    A tape that no other one continues is read to its end, to find out when it ended.
+    A tape that no other tape continues is read to find out when it ended.
     """
     lineage = archive.lineage(tapes)
     wanted = lineage.reaching_into(from_us, to_us)
@@ -144,7 +144,7 @@ def last_stamp_us(archive: ArchiveFiles, tape: ArchiveFile) -> int:
 
 
 def _for_symbols(record: TapeRecord, symbols: Symbols) -> Iterator[TapeRecord]:
-    """The record, reduced to the symbols; nothing if it is about others."""
+    """The record, reduced to these symbols; nothing if it is about other symbols."""
     if symbols is None:
         yield record
     elif isinstance(record, SegmentStart | Connected):
@@ -162,7 +162,7 @@ def unsealed_outputs(
 ) -> Iterator[Output]:
     """The outputs that follow from an unsealed tape, and the gaps that are open at its end.
 
-    With `before_ns` it stops when no later record can matter for times before that. A tape that cannot be
+    With `before_ns`, reading stops when no later record can matter for earlier times. A tape that cannot be
     read is reported in `archive.damaged`.
     """
     books = Reconstruction()
@@ -174,7 +174,7 @@ def unsealed_outputs(
                 break
             yield from books.apply(record)
             if isinstance(record, SegmentEnd):
-                # With the end record came the open gaps.
+                # The open gaps came with the end record.
                 return
     with archive.skip_damaged(tape.path), errors_as_damage(tape.path):
         yield from books.open_gaps()
@@ -183,8 +183,8 @@ def unsealed_outputs(
 def is_past(books: Reconstruction, symbol: str, record: TapeRecord, before_ns: int) -> bool:
     """Whether no later record matters for times before `before_ns`: the book is live and buffers no event.
 
-    Known weakness: it assumes that records are on the tape in the order of their stamps, which is wrong after
-    a clock was set back.
+    Known weakness: this assumes that records are on the tape in the order of their stamps, which is wrong after
+    the clock was set back.
     """
     if not isinstance(record, StreamMessage) or record.received_ns < before_ns:
         return False

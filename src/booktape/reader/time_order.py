@@ -1,7 +1,7 @@
 """Which recording has the rows of which time, where our clock was set back between two of them. Pure.
 
-Rows are in the order of recording. After a clock was set back, a time may be in two recordings: a question about time
-(a grid, a mean over time) then takes the rows of the one recorded last, as `at` does.
+Rows are in the order of recording. After the clock was set back, two recordings may have the same time. A question about
+time (a grid, a mean over time) then uses the rows of the one recorded last, as `at` does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Span(NamedTuple):
 
 
 class Part(NamedTuple):
-    """The number of a span, and the times `start_us <= … < end_us` that are its own. None: no limit."""
+    """The number of a span, and the range of times for which it is used: `start_us <= … < end_us`. None: no limit."""
 
     number: int
     start_us: int | None
@@ -28,16 +28,16 @@ class Part(NamedTuple):
 
 
 def goes_back(spans: Sequence[Span]) -> bool:
-    """Whether a span begins before the one recorded before it ended."""
+    """Whether any span begins before the end of the span recorded before it."""
     return any(one.last_us > other.first_us for one, other in pairwise(spans))
 
 
 def time_order(spans: Sequence[Span]) -> list[Part]:
     """The parts of the spans in the order of time: each time is in one part, that of the span recorded last.
 
-    `spans` are in the order of recording. Consecutive spans of one run have the time between them, too.
-    Known weakness: a run has all its time, also a gap in which an earlier run knew the book; and behind a later run an
-    earlier one has its rows again, but not the last one that the later run hid.
+    `spans` are in the order of recording. The time between two consecutive spans of one run belongs to that run.
+    Known weaknesses: a gap inside a later run hides an earlier run that knew the book then. After the later run, the
+    earlier one is used again from its next row on; its last hidden row is not, although it was still valid.
     """
     if not goes_back(spans):
         return [Part(number, None, None) for number in range(len(spans))]
@@ -61,7 +61,7 @@ def time_order(spans: Sequence[Span]) -> list[Part]:
 
 
 def _without(own: tuple[int, int], taken: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What is left of a range, both ends included, without these others."""
+    """The rest of a range, both ends included, without the ranges in `taken`."""
     left = [own]
     for begin, end in taken:
         cut = [

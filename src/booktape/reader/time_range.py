@@ -1,4 +1,4 @@
-"""The time that a picture shows, and the gaps in it."""
+"""The time range that a picture shows, and the gaps in it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TimeRange:
     def clip(
         cls, rec: Recording, symbol: str, start: Moment | None, end: Moment | None, columns: int
     ) -> TimeRange:
-        """The recorded part of this time, in at most `columns` intervals.
+        """The recorded part of this time range, in at most `columns` intervals.
 
         Raises NotRecorded if nothing was recorded then.
         """
@@ -50,7 +50,7 @@ class TimeRange:
     def of(
         cls, own: Coverage, first: datetime, last: datetime, columns: int, gaps: Sequence[Gap]
     ) -> TimeRange:
-        """From `first` to `last`, both within what was recorded. Of the gaps those that overlap it are kept."""
+        """From `first` to `last`, both within the recorded time. Only the gaps that overlap the range are kept."""
         interval = _interval(last - first, columns)
         kept = [
             gap
@@ -61,7 +61,7 @@ class TimeRange:
 
     @property
     def after(self) -> datetime:
-        """The end for a query, which excludes its end."""
+        """The end to give to a query, which excludes its end."""
         return self.end + timedelta(microseconds=1)
 
     def span_of(self, gap: Gap) -> tuple[datetime, datetime]:
@@ -76,7 +76,7 @@ class TimeRange:
 
     @property
     def interval_text(self) -> str:
-        """The interval for people: `200 ms`, `5 s`, `2 min`."""
+        """The interval as text: `200 ms`, `5 s`, `2 min`."""
         ms = self.interval // timedelta(milliseconds=1)
         for unit_ms, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")):
             if ms % unit_ms == 0:
@@ -94,7 +94,7 @@ def coverage_of(rec: Recording, symbol: str) -> Coverage:
 
 
 def _interval(length: timedelta, columns: int) -> timedelta:
-    """The shortest round interval of which at most `columns` fill the time; beyond 2 hours whole days."""
+    """The shortest round interval of which at most `columns` cover the time; beyond 2 hours, whole days."""
     needed_ms = length / timedelta(milliseconds=columns)
     day_ms = 86_400_000
     days_ms = int(-(-needed_ms // day_ms)) * day_ms

@@ -24,7 +24,7 @@ SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *TRA
 def trade_table(archive: ArchiveFiles, query: RowQuery) -> pa.Table:
     """The trades with `start_us <= trade_time < end_us`, by `trade_time` and `trade_id`.
 
-    Raises NotRecorded where no trades of the symbol were recorded at any time.
+    Raises NotRecorded if no trades of the symbol were recorded at any time.
     """
     files, tapes = archive.with_tail(lambda: archive.trades(query.symbol))
     starts = [(tape, start_of(archive, tape)) for tape in tapes]
@@ -46,7 +46,7 @@ def trade_table(archive: ArchiveFiles, query: RowQuery) -> pa.Table:
 
 
 def _sealed(archive: ArchiveFiles, file: ArchiveFile, query: RowQuery) -> pa.Table:
-    """The row groups that may have trades of that time. Their order is that of arrival."""
+    """The row groups that may have trades of the query's time. Their trades are in the order of arrival."""
     groups = [TRADES.empty_table()]
     with archive.skip_damaged(file.path), archive.open(file) as opened:
         parquet = open_parquet(opened)

@@ -1,7 +1,7 @@
-"""Which rows a wrong clock stamped, and the gaps that it stamped.
+"""Which rows and which gaps were stamped by a wrong clock.
 
-Rows are in the order of recording, by epoch and id, whatever their times are. Where those fall back by more than a day,
-our clock was wrong before that, or is wrong after it. Times do not say which; the longer recording is taken to be right.
+Rows are in the order of recording, by epoch and id, whatever their times are. If the times fall back by more than a day,
+our clock was wrong either before or after that. Times do not show which; the recording with more rows is taken to be right.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from booktape.reader.times import moment_at, moment_us
 from booktape.store.extents import GroupExtent
 
 WRONG_US: Final = 86_400_000_000
-"""A day. A clock that goes back by less was corrected a little, or events were held."""
+"""A day. If times go back by less, the clock was corrected a little, or events were held."""
 
 
 def fit_gap(gap: Gap, right: Sequence[GroupExtent]) -> Gap:
-    """The gap, with times that fit: between the last row before it and the first one after it, both `rightly_stamped`.
+    """The gap, with times that fit between the last row before it and the first row after it, both of `right`.
+
+    `right` are the row groups that `rightly_stamped` returns.
 
     A time that is more than WRONG_US outside of these two is replaced by that row's time, or by the other row's if that
     one does not exist. So is the end of a gap that is open and has rows after it: the file that closes it is missing.
     """
-    # By halving: epochs grow from group to group, and a long recording has many groups and many gaps.
+    # A binary search: epochs grow from group to group, and a long recording has many groups and many gaps.
     before = bisect_right(right, gap.epoch, key=lambda group: group.last_epoch)
     after = bisect_right(right, gap.epoch, key=lambda group: group.first_epoch)
     last_us = right[before - 1].last_us if before else None
@@ -44,7 +46,7 @@ def fit_gap(gap: Gap, right: Sequence[GroupExtent]) -> Gap:
 
 
 class _Choice(NamedTuple):
-    """Row groups whose times can all be right: the last of them, how many rows they have, and those before it."""
+    """Row groups whose times can all be right: the last group, the number of rows in all of them, and the groups before it."""
 
     last: GroupExtent
     rows: int
@@ -52,13 +54,13 @@ class _Choice(NamedTuple):
 
 
 def rightly_stamped(groups: Sequence[GroupExtent]) -> list[GroupExtent]:
-    """The row groups with the most rows whose times never fall back by more than WRONG_US from one to the next.
+    """The choice of row groups with the most rows whose times never fall back by more than WRONG_US from one to the next.
 
     `groups` are those of one symbol, in the order of recording.
     """
     if all(one.last_us - WRONG_US <= other.first_us for one, other in pairwise(groups)):
         return list(groups)
-    # Of the groups so far, by when they end. One that ends later has more rows, or would be of no use.
+    # The best choices so far, sorted by when they end. One that ends later must have more rows, or it is of no use.
     choices: list[_Choice] = []
     for group in groups:
         fitting = bisect_right(choices, group.first_us + WRONG_US, key=lambda one: one.last.last_us)
