@@ -20,6 +20,10 @@ STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 ABORTED: Final = 130
 """Exit code after a second signal."""
 
+DOUBLED_S: Final = 0.5
+"""A signal that follows the first one sooner is the same request, sent twice: `timeout` of GNU coreutils signals its
+command and then its whole process group."""
+
 
 class RecorderLike(Protocol):
     """A recorder, or several that act as one."""
@@ -58,11 +62,13 @@ async def run_until_signalled(
     recorder: RecorderLike,
     view: StatusView = status_view,
     abort_signals: Collection[signal.Signals] = STOP_SIGNALS,
+    doubled_s: float = DOUBLED_S,
 ) -> None:
     """Record until a signal or the duration ends the recording, and show the status in the meantime.
 
-    A second signal ends the process at once, if it is one of `abort_signals`.
+    A second signal, more than `doubled_s` after the first, ends the process at once if it is one of `abort_signals`.
     """
+    loop = asyncio.get_running_loop()
 
     def abort() -> None:
         recorder.flush()
@@ -71,7 +77,7 @@ async def run_until_signalled(
     def stop() -> None:
         recorder.stop()
         on_stop_signals(lambda: None)
-        on_stop_signals(abort, abort_signals)
+        loop.call_later(doubled_s, on_stop_signals, abort, abort_signals)
         ignore_hangup()
 
     on_stop_signals(stop)

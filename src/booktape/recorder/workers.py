@@ -249,7 +249,8 @@ def _work(settings: Settings, pipe: Connection) -> None:
         tuning.tune_interpreter()
         try:
             report = partial(_report_status, pipe=pipe)
-            asyncio.run(run_until_signalled(Recorder(settings), report, (_ABORT,)))
+            # Its first signal is the parent's SIGTERM, so the parent's _ABORT is never the same request sent twice.
+            asyncio.run(run_until_signalled(Recorder(settings), report, (_ABORT,), doubled_s=0))
         except BooktapeError as error:
             pipe.send(_Failure(str(error), error.exit_code))
             sys.exit(error.exit_code)
