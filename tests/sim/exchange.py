@@ -17,7 +17,7 @@ SLOTS = 30
 
 
 def market(*symbols: str, slots: int | None = SLOTS) -> TracedMarket:
-    """Small books, and soon over."""
+    """Small books, and only a few slots."""
     return TracedMarket(symbols or ("BTCUSDT",), 1, levels=30, slots=slots)
 
 
@@ -29,7 +29,7 @@ def events(*symbols: str, slots: int = SLOTS) -> list[DepthEvent]:
 
 
 def pairs(numbers: list[int] | range) -> list[tuple[int, int]]:
-    """First and last id of these events of BTCUSDT, by their place from 0."""
+    """First and last id of these events of BTCUSDT, by index from 0."""
     all_events = events(slots=max(numbers, default=0) + 1)
     return [(all_events[n].first_id, all_events[n].last_id) for n in numbers]
 
@@ -56,7 +56,7 @@ def contains_id(symbol: str, update_id: int) -> StreamCondition:
 
 
 def event_number(symbol: str, *numbers: int) -> StreamCondition:
-    """These events of this symbol, counted from 1 since the exchange began, on every connection."""
+    """These events of this symbol, counted from 1 since the exchange started, on every connection."""
     return lambda sent: (
         sent.event is not None and sent.event.symbol == symbol and sent.number_in_stream in numbers
     )

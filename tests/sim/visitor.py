@@ -68,11 +68,11 @@ class Visitor:
         await self.until(lambda: self.ended)
 
     async def pinged(self, times: int) -> None:
-        """Return when that many pings have come."""
+        """Return when that number of pings has come."""
         await self.until(lambda: len(self.pings) >= times)
 
     async def holding(self, mark: bytes) -> bytes:
-        """The first message that contains this."""
+        """The first message that contains this text."""
         await self.until(lambda: any(mark in message for message in self.messages))
         return next(message for message in self.messages if mark in message)
 
@@ -102,7 +102,7 @@ def ids(messages: list[bytes]) -> list[tuple[int, int]]:
 
 
 class Visit:
-    """A visitor's way to REST and WebSocket of one server."""
+    """A visitor's access to REST and WebSocket of one server."""
 
     def __init__(self, server: SimServer, http: aiohttp.ClientSession) -> None:
         self.server = server
@@ -129,7 +129,7 @@ class Visit:
 
     async def connect(self, path: str, *, autoping: bool = True) -> Visitor:
         url = self.server.ws_url + path
-        # A client that does not answer a close frame is not waited for long.
+        # The server does not wait long for a client that does not answer a close frame.
         patience = aiohttp.ClientWSTimeout(ws_close=0.5)
         socket = await self.http.ws_connect(
             url, autoping=autoping, max_msg_size=0, timeout=patience
@@ -140,7 +140,7 @@ class Visit:
 
 @asynccontextmanager
 async def visit(server: SimServer) -> AsyncIterator[Visit]:
-    """Open the server, visit it, leave nothing behind."""
+    """Open the server, visit it, and leave nothing behind."""
     async with server, aiohttp.ClientSession() as http:
         visit = Visit(server, http)
         yield visit
@@ -151,7 +151,7 @@ async def visit(server: SimServer) -> AsyncIterator[Visit]:
 
 @asynccontextmanager
 async def never_reads(server: SimServer, streams: str) -> AsyncIterator[None]:
-    """A client that subscribes and then never reads; its receive buffer is as small as can be."""
+    """A client that subscribes and then never reads; its receive buffer is as small as possible."""
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     plain.setblocking(False)
@@ -180,7 +180,7 @@ def texts(book: TrueBook) -> tuple[Levels, Levels]:
 
 
 class Naive:
-    """The plainest book there is: the exchange's procedure over dicts of decimals."""
+    """The simplest possible book: the exchange's procedure over dicts of decimals."""
 
     def __init__(self, snapshot: bytes) -> None:
         body = json.loads(snapshot)

@@ -26,8 +26,8 @@ from support.venues import venue_with
 # ── cuts ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_those_who_are_open_at_a_time_are_cut() -> None:
-    """A later connection stays."""
+async def test_connections_that_are_open_at_a_given_time_are_cut() -> None:
+    """A connection opened later stays."""
     async with visit(faulty(CutAt(1.05, abrupt=False), speed=20, slots=None)) as visit_:
         first = await visit_.listen(BTC)
         await first.end()
@@ -38,8 +38,8 @@ async def test_those_who_are_open_at_a_time_are_cut() -> None:
         assert not second.ended
 
 
-def test_cuts_come_every_few_seconds_and_end() -> None:
-    """One in each period, at a random time; the same seed has the same times and the same victims."""
+def test_periodic_cuts_come_every_few_seconds_and_end() -> None:
+    """One in each period, at a random time; the same seed gives the same times and the same victims."""
     moments = list(Faults.of(Cuts(3, start_s=10, end_s=40, seed=5)).timetable())
     assert len(moments) in {9, 10}
     assert all(10 + 3 * n <= m.at_s < 13 + 3 * n for n, m in enumerate(moments))
@@ -56,7 +56,7 @@ def test_cuts_come_every_few_seconds_and_end() -> None:
 
 
 def test_a_connection_is_spared_while_no_other_carries_its_streams() -> None:
-    """Others must have been there for a while, with all of its streams."""
+    """Others must have been open for a while, and carry all of its streams."""
     (moment,) = itertools.islice(Faults.of(Cuts(1, spare=1, settled_s=2)).timetable(), 1)
     both, one = frozenset({"a", "b"}), frozenset({"a"})
     assert not moment.choose([OpenConnection(0, both, inf)])
@@ -66,8 +66,8 @@ def test_a_connection_is_spared_while_no_other_carries_its_streams() -> None:
     assert not moment.choose([])
 
 
-async def test_two_connections_that_come_back_lose_nothing_to_single_cuts() -> None:
-    """What one of them missed the other got, for three quarters of a minute."""
+async def test_two_connections_that_reconnect_lose_nothing_to_single_cuts() -> None:
+    """The other one received whatever one of them missed, for three quarters of a minute."""
 
     async def follow(visit_: Visit, ends: list[int | None]) -> None:
         while True:
@@ -94,7 +94,7 @@ async def test_two_connections_that_come_back_lose_nothing_to_single_cuts() -> N
 
 
 async def test_a_half_open_connection_carries_nothing_and_does_not_end() -> None:
-    """No frame, no ping, no pong, no close frame; the other connection continues; nothing is owed."""
+    """No frame, no ping, no pong, no close frame; the other connection continues; no pong is due."""
     server = faulty(
         HalfOpen(1.05, connection=0),
         speed=1,
@@ -123,7 +123,7 @@ async def test_a_half_open_connection_carries_nothing_and_does_not_end() -> None
 
 
 class HalfOpenAfter(Fault, frozen=True):
-    """The first connection becomes half-open behind its message of this number."""
+    """The first connection becomes half-open after its message of this number."""
 
     number: int
 
@@ -132,8 +132,8 @@ class HalfOpenAfter(Fault, frozen=True):
         return [*steps, MakeHalfOpen()] if is_it else steps
 
 
-async def test_a_connection_can_become_half_open_behind_a_message() -> None:
-    """In its turn: what was queued before is sent, nothing after it, and nothing ends."""
+async def test_a_connection_can_become_half_open_after_a_message() -> None:
+    """In order: everything queued before is sent, nothing after it, and nothing ends the connection."""
     server = faulty(HalfOpenAfter(5), Delay(Messages(last=7), 0.55), speed=1, slots=None)
     async with visit(server) as visit_:
         dead = await visit_.listen(BTC)
@@ -151,7 +151,7 @@ async def test_a_connection_can_become_half_open_behind_a_message() -> None:
 
 
 async def test_a_shutdown_is_announced_before_the_cut() -> None:
-    """In each client's own form; a connection opened after the announcement stays."""
+    """In each client's own message format; a connection opened after the announcement stays."""
     server = faulty(Shutdown(1.05, lead_s=2.0), speed=20, slots=None, start_us=10**15)
     async with visit(server) as visit_:
         combined = await visit_.listen(BTC)
@@ -193,9 +193,9 @@ async def comes(visit_: Visit) -> Visitor | None:
 
 @pytest.mark.parametrize("silent", [False, True])
 async def test_in_an_outage_no_connection_gets_through(silent: bool) -> None:
-    """Open connections are lost, new ones and requests fail; afterwards all is as before."""
+    """Open connections are lost, and new ones and requests fail; afterwards everything works as before."""
 
-    # Selected that hung neither hold up the exchange's end nor get an answer.
+    # Clients left hanging neither delay the exchange's end nor get an answer.
     async with visit(faulty(Outage(1.97, 8, silent=silent), speed=1, slots=None)) as visit_:
         first = await visit_.listen(BTC)
         await asyncio.sleep(1.95)
@@ -214,8 +214,8 @@ async def test_in_an_outage_no_connection_gets_through(silent: bool) -> None:
         assert after[0]["data"]["E"] - before[0]["data"]["E"] >= 7_500
 
 
-async def test_an_outage_from_the_beginning_ends() -> None:
-    """The first client who is refused starts the clock; else it would last for ever."""
+async def test_an_outage_from_the_start_ends() -> None:
+    """The first refused client starts the clock; otherwise the outage would last for ever."""
     async with visit(faulty(Outage(0, 2), speed=1, slots=None)) as visit_:
         await asyncio.sleep(10)
         assert not await asks(visit_)
@@ -226,7 +226,7 @@ async def test_an_outage_from_the_beginning_ends() -> None:
         assert await comes(visit_)
 
 
-async def test_fates_do_not_touch_what_was_sent_before() -> None:
+async def test_connection_faults_do_not_affect_earlier_messages() -> None:
     """Up to the cut, everything arrives in order."""
     async with visit(faulty(CutAt(2.0, abrupt=False), speed=20)) as visit_:
         visitor = await visit_.listen(BTC)
@@ -236,8 +236,8 @@ async def test_fates_do_not_touch_what_was_sent_before() -> None:
         assert last_id() not in {end for _, end in got}
 
 
-async def test_a_market_can_be_quiet_under_a_timetable() -> None:
-    """Connection faults keep their time also when the market has ended."""
+async def test_a_market_can_be_quiet_while_connection_faults_continue() -> None:
+    """Connection faults keep to their times even after the market has ended."""
     server = faulty(CutAt(2.0), speed=20, source=market(slots=3))
     async with visit(server) as visit_:
         visitor = await visit_.listen(BTC)

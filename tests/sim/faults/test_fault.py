@@ -1,4 +1,4 @@
-"""All faults together: they compose, they can be named in a text, and chance follows from the seed."""
+"""All faults together: they can be combined, each can be written as text, and chance follows from the seed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def delivery(connection: int = 0, message: int = 1, number: int = 1) -> Delivery
 
 
 def test_faults_compose_in_order() -> None:
-    """Each fault works on what the one before it left; a new fault needs no other file."""
+    """Each fault gets the result of the previous one; a new fault needs no change in another file."""
 
     class Twice(Fault, frozen=True):
         def apply(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
@@ -43,15 +43,15 @@ def test_faults_compose_in_order() -> None:
     assert steps == [Later(9, Cut(abrupt=False)), Later(3, Cut(abrupt=True))]
 
 
-def test_the_first_fault_at_requests_counts() -> None:
-    """Others are not asked."""
+def test_the_first_fault_that_matches_a_request_wins() -> None:
+    """The others are not consulted."""
     both = Faults.of(requests.refuse(Attempts(door="ws")), requests.rest_error(Attempts()))
     assert both.outcome(Attempt("ws", 0, 0)) == Reset()
     assert getattr(both.outcome(Attempt("rest", 0, 0)), "status", None) == 500
     assert Faults().outcome(Attempt("ws", 0, 0)) is None
 
 
-def test_timetables_are_merged_in_the_order_of_time() -> None:
+def test_timetables_are_merged_in_order_of_time() -> None:
     """Endless ones too."""
     faults = Faults.of(Cuts(10), HalfOpen(25), ServerShutdown(5), Outage(31, 40))
     moments = faults.timetable()
@@ -60,15 +60,15 @@ def test_timetables_are_merged_in_the_order_of_time() -> None:
     assert {5, 25, 31} <= set(times)
 
 
-def test_only_faults_about_messages_cost_anything_for_a_message() -> None:
-    """The exchange need not ask the others."""
+def test_only_message_faults_cost_anything_per_message() -> None:
+    """The exchange need not consult the others."""
     assert not Faults.of(Cuts(3), Huge("BTCUSDT", 1), requests.refuse(Attempts())).change_messages
     assert Faults.of(Cuts(3), Drop(Messages())).change_messages
     assert not Faults().change_messages
 
 
-def test_the_market_remembers_as_much_as_a_fault_will_ask_for() -> None:
-    """And nothing without one."""
+def test_the_market_remembers_as_much_as_a_fault_needs() -> None:
+    """Without such a fault it remembers nothing."""
     assert MarketFaults.of() == MarketFaults()
     old = requests.stale(Attempts(), seconds=3), requests.stale(Attempts(), events=7)
     assert MarketFaults.of(*old).memory_events == 31
@@ -77,8 +77,8 @@ def test_the_market_remembers_as_much_as_a_fault_will_ask_for() -> None:
 # ── chance ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_chance_depends_on_nothing_but_its_arguments() -> None:
-    """The same question has the same answer; different ones are spread evenly over 0 to 1."""
+def test_chance_depends_only_on_its_arguments() -> None:
+    """The same arguments give the same number; different ones are spread evenly over 0 to 1."""
     numbers = [chance(7, "message", n) for n in range(10_000)]
     assert numbers == [chance(7, "message", n) for n in range(10_000)]
     assert min(numbers) >= 0
@@ -87,7 +87,7 @@ def test_chance_depends_on_nothing_but_its_arguments() -> None:
 
 
 def test_random_losses_keep_their_probability_and_differ_between_connections() -> None:
-    """So that a second connection helps, as it does in life."""
+    """So a second connection helps, as it does in reality."""
     condition = Messages(probability=0.1)
     lost = [
         {n for n in range(1, 10_001) if condition(delivery(connection, n, n))}
@@ -100,7 +100,7 @@ def test_random_losses_keep_their_probability_and_differ_between_connections() -
 
 
 def test_a_condition_can_name_a_kind_of_stream_and_a_symbol() -> None:
-    """Of depth events as well as of witnesses, whose messages hold no event."""
+    """Both for depth events and for witnesses, whose messages hold no event."""
     streams = ("btcusdt@depth@100ms", "btcusdt@depth20@100ms", "ethusdt@bookTicker")
     sent = [Delivery(0, 1, 1, stream, None, b"") for stream in streams]
     for condition, meant in (
@@ -116,13 +116,13 @@ def test_a_condition_can_name_a_kind_of_stream_and_a_symbol() -> None:
 # ── text ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_no_text_is_no_fault() -> None:
+def test_an_empty_text_means_no_fault() -> None:
     """The exchange is honest unless told otherwise."""
     assert parse_faults("") == parse_faults(" , ") == Faults() == Faults.of()
 
 
-def test_every_fault_can_be_named() -> None:
-    """One fault for each part, in order."""
+def test_every_fault_can_be_written_as_text() -> None:
+    """Each part gives one fault, in order."""
     text = "drop=0.01, close=30,cut=100msg,refuse=0.2,outage=10-25,rest-error=0.1,cuts=3,shutdown=9"
     kinds = [type(fault) for fault in parse_faults(text).faults]
     expected = [Drop, Lifetime, Close, AnswerFault, Outage, AnswerFault, Cuts, ServerShutdown]
@@ -134,8 +134,8 @@ def test_every_fault_can_be_named() -> None:
     assert parse_faults("stale=2", 5).faults == (requests.stale(Attempts(seed=5_001), seconds=2),)
 
 
-def test_a_text_means_what_it_says() -> None:
-    """Messages are counted from 1, seconds from the start, and the seed matters."""
+def test_a_text_is_read_exactly_as_written() -> None:
+    """Messages are counted from 1 and seconds from the start, and the seed matters."""
     cut = parse_faults("cut=3msg").apply
     ends = [Cut(abrupt=True) in cut(delivery(message=n)) for n in (1, 2, 3, 4)]
     assert ends == [False, False, True, False]
@@ -172,6 +172,6 @@ def test_a_text_means_what_it_says() -> None:
     ],
 )
 def test_a_text_that_cannot_be_read_is_the_users_mistake(text: str, part: str) -> None:
-    """The sentence names the part that is wrong."""
+    """The sentence names the wrong part."""
     with pytest.raises(UsageError, match=part):
         parse_faults(text)

@@ -1,4 +1,4 @@
-"""Garbage, over a real socket: none of it is an event, and each form is what it says."""
+"""Garbage, over a real socket: none of it is an event, and each form is as described."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TENTH = Messages(first=10, last=10)
 @pytest.mark.parametrize("form", ["text", "half", "html", "wrong", "binary", "utf8"])
 @pytest.mark.parametrize("instead", [False, True])
 async def test_garbage_comes_before_an_event_or_instead_of_it(form: Form, instead: bool) -> None:
-    """Once, where told; every other event is as it was."""
+    """Once, where the fault says so; every other event is unchanged."""
     async with visit(faulty(Garbage(TENTH, form=form, instead=instead))) as visit_:
         visitor = await visit_.listen(BTC)
         kept = [number for number in range(SLOTS) if not (instead and number == 9)]
@@ -37,8 +37,8 @@ def _is_event(message: bytes) -> bool:
         return False
 
 
-async def test_any_form_comes_by_chance() -> None:
-    """All six of them, the same on every run."""
+async def test_random_garbage_takes_every_form() -> None:
+    """All six forms, and the same ones on every run."""
     found = []
     for _ in range(2):
         async with visit(faulty(Garbage(Messages(), seed=1), start_us=10**15)) as visit_:
@@ -57,8 +57,8 @@ async def test_any_form_comes_by_chance() -> None:
     }
 
 
-async def test_invalid_utf8_comes_in_a_binary_frame() -> None:
-    """In a text frame the protocol itself would end the connection."""
+async def test_invalid_utf8_is_sent_in_a_binary_frame() -> None:
+    """In a text frame it would make the protocol itself end the connection."""
     async with visit(faulty(Garbage(TENTH, form="utf8"))) as visit_:
         visitor = await visit_.listen(BTC)
         await visitor.events(last_id())

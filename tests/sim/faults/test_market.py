@@ -1,4 +1,4 @@
-"""Faults that the market itself shows: its truth still holds, on real sockets."""
+"""Faults of the market itself: its truth still holds, over real sockets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def status_of(visit_: Visit) -> str:
 async def test_a_halted_symbol_without_cancels_is_silent_and_then_returns(
     shown: Literal["HALT", "BREAK"],
 ) -> None:
-    """Its status says so; its book stands still; ids continue without a gap; others trade on."""
+    """Its status says so; its book does not change; ids continue without a gap; other symbols trade on."""
     halt = Halt("ETHUSDT", 1.0, 3.0, shown=shown, cancels_per_s=0)
     source = market(*BOTH, slots=50)
     server = faulty(
@@ -65,7 +65,7 @@ async def test_a_halted_symbol_without_cancels_is_silent_and_then_returns(
 
 
 async def test_in_a_break_orders_are_cancelled_and_only_snapshots_show_it() -> None:
-    """Over sockets: not a message, ids that continue, true books; then the ids do not chain."""
+    """Over sockets: no message, ids that continue, true books; afterwards the ids do not chain."""
     source = market(*BOTH, slots=50)
     truth = source.truth()
     halt = Halt("ETHUSDT", 1.0, 3.0, "BREAK", cancels_per_s=20)
@@ -106,7 +106,7 @@ def _chains(messages: list[bytes], symbol: str) -> bool:
 
 
 async def test_a_delisted_symbol_is_gone_for_good() -> None:
-    """Not listed, -1121 for its book, no event; until then all is as ever."""
+    """It is not listed, its book gives -1121, and it has no event; until then nothing changes."""
     source = market(*BOTH, slots=30)
     server = faulty(Delist("ETHUSDT", 1.0), source=source, start_us=10**15)
     async with visit(server) as visit_:
@@ -123,7 +123,7 @@ async def test_a_delisted_symbol_is_gone_for_good() -> None:
 
 
 def test_a_crossed_book_is_sent_and_ends_by_itself() -> None:
-    """The bid above the best ask is in the events, and so in every book that follows them."""
+    """The bid above the best ask is in the events, and so in every book built from them."""
     source = TracedMarket(("BTCUSDT",), 3, levels=30, slots=80)
     source.apply_faults(MarketFaults.of(Cross("BTCUSDT", 2.0)))
     book, crossed_ms = Naive(source.depth("BTCUSDT", 5000, 0)), []
@@ -139,8 +139,8 @@ def test_a_crossed_book_is_sent_and_ends_by_itself() -> None:
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "XMRBTC"])
-def test_a_huge_event_is_as_true_as_any(symbol: str) -> None:
-    """20,000 levels in one event, none twice; the books before, within and after it are the truth's."""
+def test_a_huge_event_is_as_true_as_any_other(symbol: str) -> None:
+    """20,000 levels in one event, none twice; the books before, within and after it match the truth."""
     source = TracedMarket((symbol,), 3, levels=30, slots=60)
     truth = source.truth()
     source.apply_faults(MarketFaults.of(Huge(symbol, 2.0)))
@@ -157,19 +157,19 @@ def test_a_huge_event_is_as_true_as_any(symbol: str) -> None:
     assert sorted(sizes)[-2] < 2_000
     for middle in within:
         assert (middle.bids, middle.asks) == _window(texts(truth.book(symbol, middle.id)))
-    # A book of its usual size comes back by itself, in time.
+    # The book returns to its usual size by itself, in time.
     assert len(book.bids) < 1_000
 
 
 def _window(sides: tuple[Levels, Levels]) -> tuple[Levels, Levels]:
-    """What a snapshot of 5,000 levels shows."""
+    """The levels that a snapshot of 5,000 levels shows."""
     bids, asks = sides
     best = sorted(bids, reverse=True)[:5000], sorted(asks)[:5000]
     return {p: bids[p] for p in best[0]}, {p: asks[p] for p in best[1]}
 
 
-async def test_a_huge_event_comes_over_the_socket() -> None:
-    """Whole, in one message, at its time."""
+async def test_a_huge_event_is_sent_over_the_socket() -> None:
+    """Complete, in one message, at its time."""
     server = faulty(Huge("BTCUSDT", 1.0, levels_count=20_000))
     async with visit(server) as visit_:
         visitor = await visit_.listen(BTC)
@@ -180,8 +180,8 @@ async def test_a_huge_event_comes_over_the_socket() -> None:
 
 
 @pytest.mark.parametrize("by_s", [7.5, -7.5])
-async def test_the_clock_steps(by_s: float) -> None:
-    """Event times and the server's time are off from then on; ids and books know nothing of it."""
+async def test_a_clock_step_shifts_event_times(by_s: float) -> None:
+    """Event times and the server's time are off from then on; ids and books are unaffected."""
     server = faulty(ClockStep(1.0, by_s), start_us=10**15)
     async with visit(server) as visit_:
         visitor = await visit_.listen(BTC)
@@ -193,8 +193,8 @@ async def test_the_clock_steps(by_s: float) -> None:
         assert body["serverTime"] == times[-1] + 10**12
 
 
-def test_without_faults_the_market_is_as_it_always_was() -> None:
-    """Not a byte differs, also where a huge event will come later."""
+def test_without_faults_the_market_is_unchanged() -> None:
+    """Not a byte differs, not even where a huge event comes later."""
     plain, faulty = market(slots=None), market(slots=None)
     faulty.apply_faults(
         MarketFaults.of(Huge("BTCUSDT", 99.0), requests.stale(Attempts(), events=5))
@@ -205,8 +205,8 @@ def test_without_faults_the_market_is_as_it_always_was() -> None:
 
 
 @pytest.mark.parametrize("fault", [Halt("NOPE", 1, 2), Delist("NOPE", 1), Huge("NOPE", 1)])
-def test_an_fault_of_an_unknown_symbol_is_the_users_mistake(fault: Fault) -> None:
-    """Said before the exchange opens."""
+def test_a_fault_of_an_unknown_symbol_is_the_users_mistake(fault: Fault) -> None:
+    """It is reported before the exchange opens."""
     with pytest.raises(UsageError, match="NOPE"):
         faulty(fault)
 
@@ -214,15 +214,15 @@ def test_an_fault_of_an_unknown_symbol_is_the_users_mistake(fault: Fault) -> Non
 @pytest.mark.parametrize(
     "fault", [Halt("BTCUSDT", 1, 2), ClockStep(1, 1), requests.stale(Attempts(), events=1)]
 )
-def test_a_recording_takes_no_market_faults(fault: Fault, tmp_path: Path) -> None:
-    """What would need a market says so."""
+def test_a_replayed_recording_refuses_market_faults(fault: Fault, tmp_path: Path) -> None:
+    """A fault that needs a market says so."""
     path = tmp_path / "empty.jsonl.gz"
     path.write_bytes(b"")
     with pytest.raises(UsageError, match="recording"):
         SimServer(ReplaySource(path), faults=Faults.of(fault))
 
 
-def test_a_symbol_that_is_gone_stays_gone_through_a_halt() -> None:
+def test_a_delisted_symbol_stays_delisted_through_a_halt() -> None:
     """Of two statuses the final one counts."""
     scripted = MarketFaults((Delist("A", 1), Halt("A", 0, 9)))
     assert [scripted.status("A", now_s) for now_s in (0.5, 5)] == ["HALT", "DELISTED"]

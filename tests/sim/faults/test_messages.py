@@ -34,7 +34,7 @@ from support.venues import venue_with
 
 
 def loses(fault: Fault, number: int = 1, connection: int = 0) -> bool:
-    """Whether this event of BTCUSDT does not arrive on this connection."""
+    """Whether this event of BTCUSDT is lost on this connection."""
     event = DepthEvent("BTCUSDT", 0, number * 10, number * 10 + 9, [(1.0, 1.0)], [])
     sent = Delivery(connection, number, number, BTC, event, b"payload")
     return not fault.apply(sent, [Send(b"payload")])
@@ -64,7 +64,7 @@ def loses(fault: Fault, number: int = 1, connection: int = 0) -> bool:
 async def test_exactly_the_named_event_is_lost(
     lost: list[int], condition: Callable[[Delivery], bool]
 ) -> None:
-    """A script names events by their place, an id, the message's number or the market's time."""
+    """A script names events by position, by an id, by the message's number or by the market's time."""
     async with visit(faulty(Drop(condition))) as visit_:
         visitor = await visit_.listen(BTC)
         kept = [number for number in range(SLOTS) if number not in lost]
@@ -72,23 +72,23 @@ async def test_exactly_the_named_event_is_lost(
 
 
 async def test_a_gap_is_a_run_of_consecutive_events() -> None:
-    """`count` events, from the named one on."""
+    """`count` events, starting with the named one."""
     async with visit(faulty(LostMessages(Messages(first=11, last=11), count=5))) as visit_:
         visitor = await visit_.listen(BTC)
         kept = [*range(10), *range(15, SLOTS)]
         assert await visitor.events(last_id()) == pairs(kept)
 
 
-def test_gaps_by_chance_have_their_length_and_their_number() -> None:
+def test_random_gaps_have_the_given_length_and_frequency() -> None:
     """Each start loses `count` events; runs may touch."""
     gap = LostMessages(Messages(probability=0.01, seed=3), count=10)
     lost = [loses(gap, number) for number in range(1, 5_001)]
     runs = [len(list(group)) for key, group in itertools.groupby(lost) if key]
-    assert min(runs[:-1]) == 10  # the last one is not over
+    assert min(runs[:-1]) == 10  # the last run is not over
     assert sum(runs) / 5_000 == pytest.approx(1 - 0.99**10, abs=0.02)
 
 
-async def test_after_an_event_that_was_never_sent_a_client_has_time_to_ask_again() -> None:
+async def test_a_client_has_time_to_request_a_snapshot_after_an_event_that_was_never_sent() -> None:
     """With infinite speed the exchange waits for the snapshot that the gap makes necessary."""
     server = faulty(Drop(event_number("BTCUSDT", 20)), slots=60, patience_s=5)
     async with visit(server) as visit_:
@@ -106,7 +106,7 @@ async def test_after_an_event_that_was_never_sent_a_client_has_time_to_ask_again
 
 
 async def test_an_event_is_repeated_at_once() -> None:
-    """As often as told, byte for byte, before the next one."""
+    """As often as the fault says, byte for byte, before the next one."""
     async with visit(faulty(Repeat(Messages(first=8, last=8), times=2))) as visit_:
         visitor = await visit_.listen(BTC)
         places = [*range(8), 7, 7, *range(8, SLOTS)]
@@ -133,7 +133,7 @@ async def test_an_event_is_repeated_late() -> None:
 
 
 async def test_one_connection_is_late_and_keeps_its_order() -> None:
-    """Against the other each event comes 1 s of exchange time later; none is lost."""
+    """Each of its events comes 1 s of exchange time after the other connection's; none is lost."""
     fault = Delay(Messages(connection=0, of=2), seconds=1.0)
     async with visit(faulty(fault, speed=10, slots=15)) as visit_:
         late, early = [await visit_.listen(BTC) for _ in range(2)]
@@ -145,15 +145,15 @@ async def test_one_connection_is_late_and_keeps_its_order() -> None:
 
 
 async def test_a_jittered_delay_never_reorders_a_connection() -> None:
-    """TCP does not."""
+    """TCP does not either."""
     fault = Delay(Messages(probability=0.5), seconds=0, jitter_s=2, seed=4)
     async with visit(faulty(fault, speed=40)) as visit_:
         visitor = await visit_.listen(BTC)
         assert await visitor.events(last_id()) == pairs(range(SLOTS))
 
 
-async def test_a_stall_holds_frames_back_and_goes_on_pinging() -> None:
-    """Nothing comes in its time, everything after it; the connection lives and owes nothing."""
+async def test_a_stall_holds_frames_back_while_pings_continue() -> None:
+    """Nothing comes during the stall, everything after it; the connection lives, and no pong is due."""
     fault = Stall(0.5, 2.5, connection=0)
     async with visit(faulty(fault, speed=1, venue=venue_with(ping_s=0.21))) as visit_:
         visitor = await visit_.listen(BTC, autoping=False)
@@ -164,14 +164,14 @@ async def test_a_stall_holds_frames_back_and_goes_on_pinging() -> None:
         assert len(visitor.pings) == 11
         assert await visitor.events(last_id()) == pairs(range(SLOTS))
         arrived_s = [at_s - began_s for at_s in visitor.arrived_s]
-        # All that was held back comes at once.
+        # Every message that was held back comes at once.
         expected_s = [0.1, 0.2, 0.3, 0.4, *[2.5] * 21, 2.6, 2.7, 2.8, 2.9, 3.0]
         assert arrived_s == pytest.approx(expected_s, abs=1e-6)
         assert not visit_.server.violations
 
 
-async def test_what_was_held_back_is_not_called_slowness(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client owed nothing: it is let off what piled up."""
+async def test_a_client_is_not_called_slow_after_a_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client did nothing wrong: messages that piled up during the stall do not count against it."""
     monkeypatch.setattr("booktape.sim.server.client.QUEUE_MAX", 5)
 
     async with visit(faulty(Stall(0.3, 2.0), speed=20)) as visit_:
@@ -185,13 +185,13 @@ async def test_what_was_held_back_is_not_called_slowness(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(("abrupt", "code"), [(False, GOING_AWAY), (True, 1006)])
 async def test_a_connection_ends_after_the_named_message(abrupt: bool, code: int) -> None:
-    """The message still arrives, whole; then comes a close frame, or none; the next one may live."""
+    """The message still arrives whole; then comes a close frame, or none; the next connection may live."""
     fault = Close(message_number(5, connection=0), abrupt)
     async with visit(faulty(fault)) as visit_:
         visitor = await visit_.listen(BTC)
         await visitor.end()
         assert visitor.socket.close_code == code
-        if not abrupt:  # a reset may overtake what was sent before it
+        if not abrupt:  # a reset may overtake data sent before it
             assert len(visitor.messages) == 5
         again = await visit_.listen(BTC)
         await visit_.server.finished.wait()
@@ -207,8 +207,8 @@ async def test_a_connection_ends_after_the_named_message(abrupt: bool, code: int
         Lifetime(0.25, code=POLICY_VIOLATION, reason="Too many requests"),
     ],
 )
-async def test_a_close_frame_says_why(fault: Fault) -> None:
-    """Its code and its reason come as told."""
+async def test_a_close_frame_has_the_given_code_and_reason(fault: Fault) -> None:
+    """Both arrive as the fault states them."""
     async with visit(faulty(fault, speed=1)) as visit_:
         url = f"{visit_.server.ws_url}/ws/{BTC}"
         async with visit_.http.ws_connect(url, autoclose=False) as socket:
@@ -228,7 +228,7 @@ async def test_a_close_frame_says_why(fault: Fault) -> None:
     ],
 )
 async def test_a_connection_has_a_lifetime(fault: Lifetime, code: int) -> None:
-    """It ends after its seconds also when nothing is sent on it."""
+    """It ends after that number of seconds even if nothing is sent on it."""
     async with visit(faulty(fault)) as visit_:
         visitor = await visit_.listen("nothing@depth@100ms")
         await visitor.end()
@@ -236,7 +236,7 @@ async def test_a_connection_has_a_lifetime(fault: Lifetime, code: int) -> None:
 
 
 async def test_a_lifetime_is_exchange_time() -> None:
-    """Twenty seconds of it, less a moment, hold 199 events at any speed."""
+    """Just under twenty seconds of it hold 199 events at any speed."""
     server = faulty(Lifetime(19.95), speed=100, source=market(slots=None))
     async with visit(server) as visit_:
         visitor = await visit_.listen(BTC)
@@ -244,8 +244,8 @@ async def test_a_lifetime_is_exchange_time() -> None:
         assert len(visitor.messages) == 199
 
 
-def test_a_fault_about_one_connection_leaves_the_others_alone() -> None:
-    """By number, or every n-th one."""
+def test_a_fault_on_one_connection_leaves_the_others_alone() -> None:
+    """The connection is chosen by number, or as every n-th one."""
     drop = Drop(Messages(connection=1, of=3))
     assert [n for n in range(9) if loses(drop, connection=n)] == [1, 4, 7]
     drop = Drop(Messages(connection=4))
@@ -260,7 +260,7 @@ def test_losses_everywhere_are_the_same_on_every_connection() -> None:
     assert len(lost[0]) == pytest.approx(150, abs=40)
 
 
-async def test_what_is_sent_late_stays_behind_when_the_client_leaves() -> None:
+async def test_delayed_messages_are_dropped_when_the_client_leaves() -> None:
     """No timer outlives its connection."""
     fault = Repeat(Messages(), after_s=3_600)
     async with visit(faulty(fault, source=TracedMarket(("BTCUSDT",), 1, levels=30))) as visit_:

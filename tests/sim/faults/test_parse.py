@@ -1,4 +1,4 @@
-"""Scripts of faults: every kind can be written, and mistakes are reported with their place."""
+"""Scripts of faults: every kind can be written, and a mistake is reported with its place."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def script(tmp_path: Path, text: str) -> Path:
 
 
 def test_a_script_is_a_list_of_faults(tmp_path: Path) -> None:
-    """In order; each entry has chances of its own, which the seed decides."""
+    """In order; each entry has its own random numbers, which the seed decides."""
     path = script(
         tmp_path,
         """
@@ -99,8 +99,8 @@ def test_a_script_is_a_list_of_faults(tmp_path: Path) -> None:
     )
 
 
-def test_the_document_s_script_is_one(tmp_path: Path) -> None:
-    """Every entry of it, and the second host's alone on that host."""
+def test_the_script_in_the_document_is_valid(tmp_path: Path) -> None:
+    """Every entry of it is read, and the entry for the second host applies to that host alone."""
     text = (DOCS / "faults.md").read_text("utf-8")
     (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     path = str(script(tmp_path, example))
@@ -110,24 +110,24 @@ def test_the_document_s_script_is_one(tmp_path: Path) -> None:
 
 
 def test_an_empty_script_is_honest(tmp_path: Path) -> None:
-    """No fault at all."""
+    """It has no fault at all."""
     assert parse_faults(str(script(tmp_path, "# nothing"))) == Faults()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_can_be_written(kind: str) -> None:
-    """With what it needs, and with every key that it knows at its default."""
+    """With its required keys alone, and with every key that it knows at its default."""
     own = keys_of(KINDS[kind])
     values = {key: value for key, value in NEEDED.items() if key in own}
     fault = make(KINDS[kind], values, seed=3)
     assert getattr(fault, "seed", 3) == 3
-    # What alters a snapshot keeps its seed to itself.
+    # A fault that alters a snapshot keeps its seed private.
     assert ("seed" in own) == (hasattr(fault, "seed") or kind == "wrong-snapshot")
     if condition_of(KINDS[kind]):
         assert fault.when.seed == 3  # type: ignore[attr-defined]
 
 
-def test_what_is_called_silent_is_a_kind_and_the_document_names_it() -> None:
+def test_silent_faults_are_kinds_and_match_the_document() -> None:
     """All of them, and no others."""
     assert KINDS.keys() >= SILENT
     (line,) = re.findall(
@@ -137,7 +137,7 @@ def test_what_is_called_silent_is_a_kind_and_the_document_names_it() -> None:
 
 
 def test_the_table_of_kinds_is_complete() -> None:
-    """Every kind and every key is in the document, and nothing that is not there."""
+    """The document has every kind and every key, and no others."""
     text = (DOCS / "faults.md").read_text("utf-8")
     rows = re.findall(
         r"^    ([a-z]+(?:-[a-z]+)?)  +\S.*?  +(\S.*(?:\n {60,}\S.*)*)$", text, re.MULTILINE
@@ -196,14 +196,14 @@ def test_the_table_of_kinds_is_complete() -> None:
         ("[[fault]]\nkind = 'list'\nsymbol = 'A'", "it needs 'at_s'"),
     ],
 )
-def test_what_is_wrong_is_reported_with_its_place(text: str, sentence: str, tmp_path: Path) -> None:
-    """The file, the entry, and the mistake."""
+def test_a_mistake_is_reported_with_its_place(text: str, sentence: str, tmp_path: Path) -> None:
+    """The file, the entry and the mistake."""
     path = script(tmp_path, text)
     with pytest.raises(UsageError, match=f"(?s){re.escape(str(path))}.*{sentence}"):
         parse_faults(str(path))
 
 
-def test_a_script_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
-    """One sentence, which names it."""
+def test_a_missing_script_is_the_users_mistake(tmp_path: Path) -> None:
+    """It is reported in one sentence that names the file."""
     with pytest.raises(UsageError, match=r"nowhere\.toml cannot be read"):
         parse_faults(str(tmp_path / "nowhere.toml"))

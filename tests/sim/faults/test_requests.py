@@ -1,4 +1,4 @@
-"""Faults before the answer, over real sockets: what a request or a handshake gets instead."""
+"""Faults before the answer, over real sockets: the reply that a request or handshake gets instead."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_a_refused_client_gets_no_answer() -> None:
 async def test_a_request_gets_the_answer_of_its_fault(
     fault: Fault, status: int, retry_after: str | None, content_type: str
 ) -> None:
-    """Status, Retry-After and form as told; a request inside that silence is a violation."""
+    """Status, Retry-After and form are as given; a request before Retry-After has passed is a violation."""
     async with visit(faulty(fault)) as visit_:
         got, headers, body = await visit_.get(DEPTH)
         assert (got, headers.get("Retry-After")) == (status, retry_after)
@@ -61,8 +61,8 @@ async def test_a_request_gets_the_answer_of_its_fault(
         assert visit_.server.violations == ({"retry-after": 1} if retry_after else {})
 
 
-async def test_half_a_body_can_have_a_length_that_fits() -> None:
-    """HTTP 200 with JSON that breaks off."""
+async def test_half_a_body_can_have_a_matching_length() -> None:
+    """HTTP 200 with JSON that is cut off."""
     async with visit(faulty(requests.half(FIRST))) as visit_:
         half, whole = await visit_.depth("BTCUSDT"), await visit_.depth("BTCUSDT")
         assert half == whole[: len(whole) // 2]
@@ -70,8 +70,8 @@ async def test_half_a_body_can_have_a_length_that_fits() -> None:
             json.loads(half)
 
 
-async def test_half_a_body_can_have_the_length_of_all() -> None:
-    """The connection ends before all has come; the client's library says so."""
+async def test_half_a_body_can_have_the_length_of_the_whole() -> None:
+    """The connection ends before the body is complete; the client's library reports it."""
     async with visit(faulty(requests.cut_off(FIRST))) as visit_:
         url = f"{visit_.server.rest_url}/api/v3/{DEPTH}"
         async with visit_.http.get(url) as answer:
@@ -85,8 +85,8 @@ async def test_half_a_body_can_have_the_length_of_all() -> None:
         assert int(answer.headers["Content-Length"]) == len(whole)
 
 
-async def test_an_answer_can_be_long_on_its_way() -> None:
-    """It is the true one, some seconds late; another request does not wait for it."""
+async def test_an_answer_can_be_delayed() -> None:
+    """It is true, but some seconds late; another request does not wait for it."""
     loop = asyncio.get_running_loop()
     async with visit(faulty(requests.slow(FIRST, seconds=3), speed=1)) as visit_:
         began_s = loop.time()
@@ -98,8 +98,8 @@ async def test_an_answer_can_be_long_on_its_way() -> None:
         assert loop.time() - began_s == pytest.approx(3)
 
 
-async def test_after_half_a_body_a_client_has_time_to_ask_again() -> None:
-    """With infinite speed the exchange waits for the second try as for the first."""
+async def test_a_client_has_time_to_ask_again_after_half_a_body() -> None:
+    """With infinite speed the exchange waits for the second attempt as for the first."""
     async with visit(faulty(requests.half(FIRST), patience_s=5)) as visit_:
         visitor = await visit_.listen(BTC)
         await visit_.depth("BTCUSDT")
@@ -112,8 +112,8 @@ async def test_after_half_a_body_a_client_has_time_to_ask_again() -> None:
         assert len(await visitor.count(30)) == 30
 
 
-async def test_half_an_answer_that_is_no_book_makes_no_client_ask_for_one() -> None:
-    """So the exchange does not wait for it, though the request named a symbol."""
+async def test_half_an_answer_without_a_book_makes_no_client_request_one() -> None:
+    """So the exchange does not wait for a request, although the damaged one named a symbol."""
     source = market("BTCUSDT", "ETHUSDT")
     fault = requests.half(Attempts(path="exchangeInfo"))
     async with visit(faulty(fault, source=source, patience_s=5)) as visit_:
@@ -126,7 +126,7 @@ async def test_half_an_answer_that_is_no_book_makes_no_client_ask_for_one() -> N
 
 @pytest.mark.parametrize("door", ["rest", "ws"])
 async def test_a_client_can_be_left_hanging(door: Literal["rest", "ws"]) -> None:
-    """No answer, no end; others are served; neither the client's leaving nor the end is held up."""
+    """No answer and no end; others are served; the hanging request delays neither the client's leaving nor the end."""
     fault = requests.hang(Attempts(door=door, first=1, last=2))
     async with visit(faulty(fault)) as visit_:
         for _ in range(2):
@@ -141,7 +141,7 @@ async def test_a_client_can_be_left_hanging(door: Literal["rest", "ws"]) -> None
 
 @pytest.mark.parametrize("status", [403, 451, 503])
 async def test_a_handshake_can_be_refused_with_a_status(status: int) -> None:
-    """The client's library tells the status; nothing counts as a connection."""
+    """The client's library reports the status; no connection is counted."""
     async with visit(faulty(requests.status(Attempts(door="ws", last=1), status=status))) as visit_:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await visit_.listen(BTC)
@@ -159,8 +159,8 @@ async def test_a_handshake_can_be_refused_with_a_status(status: int) -> None:
         (requests.stale(Attempts(), events=1_000), 60),
     ],
 )
-async def test_a_stale_snapshot_is_the_true_book_of_some_time_ago(fault: Fault, back: int) -> None:
-    """As it was some events before; never newer, never wrong."""
+async def test_a_stale_snapshot_is_an_earlier_true_book(fault: Fault, back: int) -> None:
+    """It is the book of some events before; never newer, never wrong."""
     source = market(slots=60)
     truth = source.truth()
     async with visit(faulty(fault, source=source)) as visit_:
@@ -172,7 +172,7 @@ async def test_a_stale_snapshot_is_the_true_book_of_some_time_ago(fault: Fault, 
         assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
 
 
-def test_a_stale_snapshot_within_a_slot_forgets_that_slot_too() -> None:
+def test_a_stale_snapshot_leaves_out_the_current_slot_too() -> None:
     """Also when a fresh one has been requested in the middle of an event."""
     source = market(slots=20)
     truth = source.truth()
@@ -189,15 +189,15 @@ def test_a_stale_snapshot_within_a_slot_forgets_that_slot_too() -> None:
 
 
 def test_rest_errors_come_in_turn() -> None:
-    """500, 503, 429, half a body, 418; what has no symbol gets them too."""
+    """500, 503, 429, half a body, 418; requests without a symbol get them too."""
     errors = requests.rest_error(Attempts())
     replies = [errors.outcome(Attempt("rest", number, 0)) for number in range(6)]
     assert [getattr(reply, "status", None) for reply in replies] == [500, 503, 429, None, 418, 500]
     assert errors.outcome(Attempt("ws", 0, 0)) is None
 
 
-def test_attempts_are_chosen_by_all_that_is_given() -> None:
-    """Time, door, path, symbol, number."""
+def test_requests_are_chosen_by_every_given_condition() -> None:
+    """Time, REST or WebSocket, path, symbol and number."""
     found = Attempts(10, 25, "rest", "depth", "BTCUSDT", first=2, last=3)
     good = Attempt("rest", 1, 10.0, "/api/v3/depth", "BTCUSDT")
     assert found(good)
@@ -213,8 +213,8 @@ def test_attempts_are_chosen_by_all_that_is_given() -> None:
     assert not any(map(found, others))
 
 
-def test_faults_of_snapshots_are_at_requests_for_a_symbol_s_book_alone() -> None:
-    """Other requests can name a symbol, too."""
+def test_snapshot_faults_apply_only_to_requests_for_the_book_of_a_symbol() -> None:
+    """Other requests can name a symbol too."""
     faults = requests.stale(Attempts(), events=3), wrong_snapshot(Attempts())
 
     def strikes(path: str, symbol: str | None = "BTCUSDT", kind: str = "rest") -> set[bool]:
@@ -226,7 +226,7 @@ def test_faults_of_snapshots_are_at_requests_for_a_symbol_s_book_alone() -> None
     assert strikes("/api/v3/depth", None) == strikes("/ws/btcusdt@depth", None, "ws") == {False}
 
 
-def test_two_faults_at_requests_have_chances_of_their_own() -> None:
+def test_two_request_faults_have_independent_chances() -> None:
     """A request that is not refused may still get an error."""
     refused, failed = (Attempts(probability=0.3, seed=seed) for seed in (1, 2))
     attempts = [Attempt("rest", number, 0) for number in range(10_000)]

@@ -22,7 +22,7 @@ STREAMS = BTC, ETH, DEPTH20, TICKER
 
 
 def heard(visitor: Visitor, after_s: float, before_s: float = 1e9) -> Counter[str]:
-    """How many messages of each stream came between these times."""
+    """The number of messages of each stream between these times."""
     arrivals = zip(visitor.messages, visitor.arrived_s, strict=True)
     return Counter(
         next(stream for stream in STREAMS if f'"{stream}"'.encode() in message)
@@ -42,8 +42,8 @@ def heard(visitor: Visitor, after_s: float, before_s: float = 1e9) -> Counter[st
         (set(STREAMS), Deaf(Messages(1))),
     ],
 )
-async def test_dead_subscriptions_say_nothing_more(dead: set[str], fault: Deaf) -> None:
-    """Selected that are named; the others continue. Snapshots continue with the truth, pings come."""
+async def test_dead_subscriptions_send_nothing_more(dead: set[str], fault: Deaf) -> None:
+    """Only the named streams die; the others continue. Snapshots still show the truth, and pings come."""
     source = TracedMarket(BOTH, 1, levels=30)
     truth = source.truth()
     async with visit(faulty(fault, source=source, speed=1, venue=venue_with(ping_s=0.5))) as visit_:
@@ -56,7 +56,7 @@ async def test_dead_subscriptions_say_nothing_more(dead: set[str], fault: Deaf) 
         assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
         assert len(visitor.pings) >= 7
         assert not visitor.ended
-        # A new connection hears all.
+        # A new connection gets every stream.
         new = await visit_.listen(*STREAMS)
         await asyncio.sleep(2)
         assert heard(new, 0).keys() == set(STREAMS)
@@ -64,8 +64,8 @@ async def test_dead_subscriptions_say_nothing_more(dead: set[str], fault: Deaf) 
 
 
 @pytest.mark.parametrize(("opened_by_s", "hears"), [(None, True), (2.0, True), (3.0, False)])
-async def test_who_comes_later_hears_or_not(opened_by_s: float | None, hears: bool) -> None:
-    """A late `opened_by_s` makes new connections deaf, too, until the fault is over."""
+async def test_later_connections_may_be_deaf_too(opened_by_s: float | None, hears: bool) -> None:
+    """With a late `opened_by_s`, new connections are deaf too, until the fault is over."""
     fault = Deaf(Messages(1, 5), opened_by_s)
     async with visit(faulty(fault, source=market(slots=None), speed=1)) as visit_:
         first = await visit_.listen(BTC)
@@ -79,14 +79,14 @@ async def test_who_comes_later_hears_or_not(opened_by_s: float | None, hears: bo
 
 
 async def test_a_subscription_can_be_dead_from_the_start() -> None:
-    """On one of two connections: it never says a word, and the other one says all."""
+    """On one of two connections: it never sends a message, and the other one sends them all."""
     fault = Deaf(Messages(symbol="BTCUSDT", stream="depth", connection=0, of=2), opened_by_s=1)
     async with visit(faulty(fault, source=market(*BOTH, slots=None), speed=1)) as visit_:
         first, second = [await visit_.listen(BTC, ETH) for _ in range(2)]
         await asyncio.sleep(3)
         assert heard(first, 0).keys() == {ETH}
         assert heard(second, 0).keys() == {BTC, ETH}
-        # The number of connection 2 would do; it came too late to be deaf.
+        # The number 2 would match this connection, but it was opened too late to be deaf.
         third = await visit_.listen(BTC, ETH)
         await asyncio.sleep(1)
         assert heard(third, 0).keys() == {BTC, ETH}

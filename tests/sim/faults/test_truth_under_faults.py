@@ -82,7 +82,7 @@ FAULTS: dict[str, tuple[MarketFault, ...]] = {
     ),
 }
 
-# One of each sort; the others in `make test-long`.
+# One of each kind; the others run in `make test-long`.
 QUICK = {
     *("none", "HALT, 3 cancels", "BREAK, 3 cancels", "ids anew, another book", "opens late"),
     *("ticks finer, 10", "capped", "all at once"),
@@ -92,7 +92,7 @@ assert FAULTS.keys() > QUICK
 
 @dataclass
 class Listener:
-    """One who follows a symbol, and takes a new snapshot where nothing else helps."""
+    """A client that follows a symbol, and requests a new snapshot when it has no other way to continue."""
 
     market: TracedMarket
     truth: Truth
@@ -140,7 +140,7 @@ def best(sides: tuple[Levels, Levels], count: int) -> tuple[Levels, Levels]:
     "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.long) for n in FAULTS]
 )
 def test_every_message_is_true_at_the_id_it_names(name: str) -> None:
-    """Snapshots at any moment, best levels, partial depth, tickers; and the book one keeps by events."""
+    """Snapshots at any moment, best levels, partial depth, tickers, and the book that a client builds from events."""
     market = TracedMarket(SYMBOLS, 5, levels=15, remembers=True)
     faults = MarketFaults.of(*FAULTS[name])
     market.apply_faults(faults)
@@ -148,7 +148,7 @@ def test_every_message_is_true_at_the_id_it_names(name: str) -> None:
     kinds = "depth@100ms", "depth20@100ms", "bookTicker"
     market.want([stream_name(one, kind) for one in SYMBOLS for kind in kinds])
     truth = market.truth()
-    # One for each way of asking: within a slot their ids do not ascend together.
+    # One for each kind of request: within a slot their ids do not ascend together.
     listeners = {one: Listener(market, market.truth(), market.truth(), one) for one in SYMBOLS}
     counting, compared = dict.fromkeys(SYMBOLS, 0), 0
     for slot in range(SLOTS):
@@ -179,8 +179,8 @@ def test_every_message_is_true_at_the_id_it_names(name: str) -> None:
 
 
 @pytest.mark.parametrize("shown", ["BREAK", "END_OF_DAY"])
-def test_what_no_market_data_showed_is_remembered(shown: Any) -> None:
-    """To the id: what events tell and what they do not is all that happened, each of it once."""
+def test_changes_that_no_message_showed_are_remembered(shown: Any) -> None:
+    """To the id: shown and hidden changes together are everything that happened, each change once."""
     market = TracedMarket(("FTMUSDT",), 7, levels=60, remembers=True)
     market.apply_faults(MarketFaults.of(Halt("FTMUSDT", 2, 5, shown, 20)))
     market.start(START_US)
@@ -206,8 +206,8 @@ def test_what_no_market_data_showed_is_remembered(shown: Any) -> None:
 
 
 @pytest.mark.parametrize("shown", ["HALT", "CANCEL_ONLY"])
-def test_a_halt_only_cancels_and_says_so(shown: Any) -> None:
-    """Levels shrink or go, none comes or grows; ids chain all the while."""
+def test_a_halt_only_cancels_orders_and_the_status_says_so(shown: Any) -> None:
+    """Levels shrink or vanish, none appears or grows; the ids chain throughout."""
     market = TracedMarket(("FTMUSDT",), 8, levels=60)
     market.apply_faults(MarketFaults.of(Halt("FTMUSDT", 2, 5, shown, 20)))
     market.start(START_US)
@@ -230,7 +230,7 @@ def test_a_halt_only_cancels_and_says_so(shown: Any) -> None:
 
 
 def test_cancels_never_empty_a_side() -> None:
-    """However many, for however long; and then it trades on."""
+    """However many, and for however long; afterwards the symbol trades on."""
     market = TracedMarket(("XMRBTC",), 9, levels=5)
     market.apply_faults(MarketFaults.of(Halt("XMRBTC", 1, 5, "BREAK", 500)))
     for _ in range(SLOTS):
@@ -245,8 +245,8 @@ def test_cancels_never_empty_a_side() -> None:
 
 
 @pytest.mark.parametrize(("blank", "first_id"), [(True, 1), (False, 1), (True, 500)])
-def test_ids_count_anew(blank: bool, first_id: int) -> None:
-    """From the event at their time on, which says nothing of it; the book is another one, or the same."""
+def test_ids_start_over(blank: bool, first_id: int) -> None:
+    """From the event at that time on, and no message announces it; the book is a different one, or the same."""
     market = TracedMarket(("BTCUSDT",), 3, levels=30)
     market.apply_faults(MarketFaults.of(IdsReset(2, first_id=first_id, blank=blank)))
     market.start(START_US)
@@ -260,15 +260,15 @@ def test_ids_count_anew(blank: bool, first_id: int) -> None:
     assert all(a.event_time_us < b.event_time_us for a, b in pairwise(events))
     ended, began = truth.book("BTCUSDT", old[-1].last_id), truth.book("BTCUSDT", first_id - 1)
     assert (texts(ended) == texts(began)) == (not blank)
-    # Backwards, too.
+    # Backwards too.
     assert texts(truth.book("BTCUSDT", old[-1].last_id)) == texts(ended)
     for update_id in (old[-1].last_id + 1, first_id - 2):
         with pytest.raises(ValueError, match="BTCUSDT"):
             truth.book("BTCUSDT", update_id)
 
 
-def test_an_id_that_was_there_twice_must_be_distinguished() -> None:
-    """By how often ids had started over."""
+def test_an_id_that_occurred_twice_must_be_distinguished() -> None:
+    """By the number of times that the ids had started over."""
     market = TracedMarket(("BTCUSDT",), 3, levels=30)
     market.apply_faults(MarketFaults.of(IdsReset(1), IdsReset(2)))
     for _ in range(30):
@@ -286,8 +286,8 @@ def test_an_id_that_was_there_twice_must_be_distinguished() -> None:
 # ── openings ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_book_opens_with_one_event_that_holds_all_of_it() -> None:
-    """Until then it is empty and has no id; a client that applies the event to that has the true book."""
+def test_a_book_opens_with_one_event_that_holds_all_levels() -> None:
+    """Until then the book is empty and has no id; applying the event to it gives the true book."""
     market = TracedMarket(("FTMUSDT",), 3, levels=30)
     market.apply_faults(MarketFaults.of(NewListing("FTMUSDT", 1, 2)))
     market.start(START_US)
@@ -313,8 +313,8 @@ def test_a_book_opens_with_one_event_that_holds_all_of_it() -> None:
 
 
 @pytest.mark.parametrize("finer", [True, False])
-def test_new_orders_keep_the_tick_size_of_their_time(finer: bool) -> None:
-    """What was placed before stays where it is; some prices off the new grid are left."""
+def test_new_orders_keep_the_tick_size_in_force(finer: bool) -> None:
+    """Earlier orders stay where they are, so some prices are off the new grid."""
     symbol, grid = "FTMUSDT", 10
     market = TracedMarket((symbol,), 4, levels=200)
     market.apply_faults(MarketFaults.of(TickSize(symbol, 3, grid, finer)))
@@ -340,7 +340,7 @@ def test_new_orders_keep_the_tick_size_of_their_time(finer: bool) -> None:
 
 
 def test_a_capped_size_has_all_its_decimals() -> None:
-    """In events, snapshots, witnesses and the truth; as a double it is the nearest one."""
+    """In events, snapshots, witnesses and the truth; the double is the nearest one."""
     market = TracedMarket(("FTMUSDT",), 4, levels=30)
     market.apply_faults(MarketFaults.of(Cap("FTMUSDT", 1)))
     market.want(

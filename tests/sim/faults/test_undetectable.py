@@ -1,4 +1,4 @@
-"""Faults that nothing betrays: exactly one thing is wrong, ids chain, and the truth still shows it."""
+"""Faults that nothing reveals: exactly one thing is wrong, the ids chain, and the truth still shows the fault."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Side: TypeAlias = list[tuple[Decimal, Decimal]]
 def messages_of(
     *faults: Fault, symbols: tuple[str, ...] = ("BTCUSDT",), slots: int = SLOTS
 ) -> list[Message]:
-    """All that such an exchange says; the market of `honest`."""
+    """Every message of such an exchange; the market is that of `honest`."""
     market, changer = TracedMarket(symbols, 1, levels=30), MessageChanger(faults)
     kinds = "depth@100ms", "bookTicker", "depth20@100ms"
     market.want({stream_name(symbol, kind) for kind in kinds for symbol in symbols})
@@ -63,15 +63,15 @@ def levels_of(event: DepthEvent) -> dict[tuple[str, float], float]:
 
 
 def test_a_hidden_event_leaves_no_hole_in_the_ids() -> None:
-    """The next one reaches back over it, with its own levels only; all else is as ever."""
+    """The next one covers its ids, but has only its own levels; everything else is unchanged."""
     true, found = events(messages_of()), events(messages_of(Hide(Messages(first=10, last=10))))
     assert ids(found)[8:10] == [ids(true)[8], (true[9].first_id, true[10].last_id)]
     assert levels_of(found[9]) == levels_of(true[10])
     assert found[:9] + found[10:] == true[:9] + true[11:]
 
 
-def test_however_many_are_hidden_the_ids_chain() -> None:
-    """Runs of them too, and each symbol's for itself."""
+def test_the_ids_chain_however_many_events_are_hidden() -> None:
+    """Runs of events too, and for each symbol separately."""
     found = messages_of(Hide(Messages(probability=0.5, seed=3)), symbols=BOTH, slots=100)
     for symbol in BOTH:
         message = events(found, symbol)
@@ -82,7 +82,7 @@ def test_however_many_are_hidden_the_ids_chain() -> None:
 
 @pytest.mark.parametrize("wrong", ["size", "missing"])
 def test_one_level_of_an_event_is_wrong(wrong: Wrong) -> None:
-    """One, of the named event; its ids and all other levels are true."""
+    """Only one level, in the named event; its ids and all other levels are true."""
     fault = WrongEvent(Messages(first=10, last=10), wrong=wrong, seed=4)
     true, found = events(messages_of()), events(messages_of(fault))
     assert ids(found) == ids(true)
@@ -94,8 +94,8 @@ def test_one_level_of_an_event_is_wrong(wrong: Wrong) -> None:
     assert after.keys() | {key} == before.keys()
 
 
-def test_the_seed_says_which_level_of_an_event_is_wrong() -> None:
-    """Every one of them can be."""
+def test_the_seed_decides_which_level_of_an_event_is_wrong() -> None:
+    """It can be any of them."""
     true = events(messages_of())[9]
     wrong = set()
     for seed in range(200):
@@ -106,8 +106,8 @@ def test_the_seed_says_which_level_of_an_event_is_wrong() -> None:
     assert {side for side, _ in wrong} == {"bid", "ask"}
 
 
-async def test_a_client_believes_it_and_is_wrong() -> None:
-    """By the exchange's own procedure nothing can be found; on all connections alike."""
+async def test_a_client_accepts_the_fault_and_has_a_wrong_book() -> None:
+    """The exchange's own procedure cannot find it; it is the same on all connections."""
     server = faulty(Hide(Messages(first=12, last=12)), slots=40, patience_s=5)
     truth = server.source.truth()  # type: ignore[union-attr]
     async with visit(server) as visit_:
@@ -125,7 +125,7 @@ async def test_a_client_believes_it_and_is_wrong() -> None:
 
 
 async def test_undetectable_faults_compose_with_each_other_and_with_other_faults() -> None:
-    """The wrong event after a hidden one reaches back, too; what is lost on its way is lost."""
+    """If the wrong event follows a hidden one, it too covers the hidden ids; a message lost on the way is lost."""
     when = Messages(first=10, last=11)
     found = events(messages_of(Hide(Messages(first=10, last=10)), WrongEvent(when, "missing")))
     true = events(messages_of())
@@ -136,15 +136,15 @@ async def test_undetectable_faults_compose_with_each_other_and_with_other_faults
     async with visit(faulty(*faults)) as visit_:
         visitor = await visit_.listen(BTC)
         got = await visitor.events(last_id())
-        # What was hidden is not counted by those who only see what is sent.
+        # A hidden event does not count for faults that see only the messages sent.
         expected = pairs(range(SLOTS))
         expected[4:6] = [(expected[4][0], expected[5][1])]
         del expected[19]
         assert got == expected
 
 
-def test_without_a_undetectable_faults_nothing_is_touched() -> None:
-    """The very messages."""
+def test_without_undetectable_faults_nothing_is_touched() -> None:
+    """The messages are the very same."""
     messages = messages_of()
     assert MessageChanger((Drop(Messages()),)).changed(messages, 0) is messages
     untouched = list(MessageChanger((Hide(Messages(probability=0)),)).changed(messages, 0))
@@ -159,7 +159,7 @@ def test_without_a_undetectable_faults_nothing_is_touched() -> None:
 def test_a_witness_repeats_its_message(
     kind: Literal["depth20", "bookTicker"], *, relabelled: bool
 ) -> None:
-    """An old message: true by its own id, or a fault under the present one; none is left out."""
+    """An old message: true by its own id, or faulty under the current one; none is left out."""
     when = Messages(stream=kind, first=6, last=9)
     true, found = messages_of(), messages_of(StaleWitness(when, messages=3, relabelled=relabelled))
     changed = [n for n, pair in enumerate(zip(true, found, strict=True)) if pair[0] is not pair[1]]
@@ -174,7 +174,7 @@ def test_a_witness_repeats_its_message(
 
 
 def test_a_repeated_trade_keeps_its_own_id() -> None:
-    """A fault of witnesses that names no stream strikes trades, too, which have no present id."""
+    """A fault of witnesses that names no stream also applies to trades, which have no current id."""
     market = TracedMarket(("BTCUSDT",), 1, levels=30)
     market.want({BTC, stream_name("BTCUSDT", "trade")})
     changer = MessageChanger([StaleWitness(Messages(), messages=2, relabelled=True)])
@@ -216,7 +216,7 @@ def _id(message: object) -> int:
 async def test_one_level_of_a_snapshot_is_wrong(
     wrong: Wrong, side: Literal["bid", "ask"], place: int, limit: int
 ) -> None:
-    """The named one, and as many levels come as were requested; everybody else gets the truth."""
+    """The named level; the number of levels is the requested one; every other client gets the truth."""
     when = Attempts(first=2, last=2)
     server = faulty(wrong_snapshot(when, wrong, side, place), speed=1)
     truth = server.source.truth()  # type: ignore[union-attr]
@@ -248,7 +248,7 @@ def _all(true: TrueBook) -> list[Side]:
 
 
 async def test_a_wrong_snapshot_makes_no_client_ask_again() -> None:
-    """It looks good: with infinite speed the exchange waits for no request, and plays to its end."""
+    """It looks right: with infinite speed the exchange waits for no request, and plays to its end."""
     server = faulty(wrong_snapshot(Attempts(), seed=5), slots=60, patience_s=10**6)
     async with visit(server) as visit_:
         visitor = await visit_.listen(BTC)

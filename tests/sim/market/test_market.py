@@ -32,7 +32,7 @@ def played(market: TracedMarket, slots: int) -> list[DepthEvent]:
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
 def test_snapshots_equal_the_truth_at_every_id_they_show(symbol: str) -> None:
-    """Whatever moment a snapshot is taken at, it is the true book of its lastUpdateId."""
+    """At whatever moment a snapshot is taken, it is the true book of its lastUpdateId."""
     market, ids = TracedMarket((symbol,), 5, levels=20), set()
     truth = market.truth()
     for _ in range(100):
@@ -46,7 +46,7 @@ def test_snapshots_equal_the_truth_at_every_id_they_show(symbol: str) -> None:
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
-def test_a_snapshot_and_the_events_after_it_give_the_truth_of_every_event(symbol: str) -> None:
+def test_a_snapshot_and_the_later_events_give_the_truth_of_every_event(symbol: str) -> None:
     """From the middle of any event, the exchange's own procedure stays on the true book."""
     market = TracedMarket((symbol,), 6, levels=20)
     truth = market.truth()
@@ -64,8 +64,8 @@ def test_a_snapshot_and_the_events_after_it_give_the_truth_of_every_event(symbol
     assert middles >= (4 if listing(symbol).profile.activity > 0.9 else 0)
 
 
-def test_the_truth_of_every_single_id_is_one_level_from_the_one_before() -> None:
-    """Each update id is one level change, mid-event ids included."""
+def test_consecutive_true_books_differ_by_one_level() -> None:
+    """Each update id is one level change, including ids in the middle of an event."""
     market = TracedMarket(("FTMUSDT",), 7, levels=40)
     truth, first = market.truth(), market.update_id("FTMUSDT")
     played(market, 60)
@@ -79,8 +79,8 @@ def test_the_truth_of_every_single_id_is_one_level_from_the_one_before() -> None
     assert last - first > 100
 
 
-def test_the_truth_can_be_asked_backwards() -> None:
-    """An id behind the last one asked for is as true as any."""
+def test_the_truth_can_be_read_backwards() -> None:
+    """An id before the last one requested is just as true."""
     truth = TracedMarket(("BTCUSDT",), 8, levels=40).truth()
     first = truth.first_id("BTCUSDT")
     forward = [texts(truth.book("BTCUSDT", first + step)) for step in range(30)]
@@ -91,7 +91,7 @@ def test_the_truth_can_be_asked_backwards() -> None:
 
 
 def test_the_truth_is_exact_as_double_and_as_text() -> None:
-    """Each double is the one nearest to its decimal."""
+    """Each double is the nearest one to its decimal."""
     book = (
         TracedMarket(SYMBOLS, 9)
         .truth()
@@ -123,7 +123,7 @@ def test_ids_chain_and_events_keep_the_exchanges_rules() -> None:
 @pytest.mark.parametrize("symbol", SYMBOLS)
 @pytest.mark.parametrize("levels", [2, 30])
 def test_the_book_is_never_crossed_and_keeps_its_size(symbol: str, levels: int) -> None:
-    """After every single update the best bid is below the best ask, and no side runs away."""
+    """After every single update the best bid is below the best ask, and no side grows or shrinks without bound."""
     pair = SymbolMarket(listing(symbol), 11, levels, MarketFaults())
     for _ in range(6_000):
         pair.step()
@@ -133,7 +133,7 @@ def test_the_book_is_never_crossed_and_keeps_its_size(symbol: str, levels: int) 
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
-    """Symbols and seed decide every byte, snapshots between do not; another seed is another market."""
+    """Symbols and seed decide every byte, and snapshots in between change none; another seed is another market."""
 
     def bytes_of(seed: int, *, looked_at: bool = False) -> list[bytes]:
         market, found = TracedMarket(SYMBOLS, seed, levels=50), []
@@ -157,7 +157,7 @@ def test_a_symbols_market_does_not_depend_on_the_others() -> None:
 
 
 def test_after_its_slots_the_market_stays_quiet() -> None:
-    """A bounded market ends, and its snapshots then show the last event's id."""
+    """A bounded market ends; from then on its snapshots show the last event's id."""
     market = TracedMarket(("BTCUSDT",), 12, levels=50, slots=3)
     due = []
     while (due_s := market.due_s()) is not None:
@@ -167,8 +167,8 @@ def test_after_its_slots_the_market_stays_quiet() -> None:
     assert Naive(market.depth("BTCUSDT", 5000, 0.5)).id == last == market.update_id("BTCUSDT")
 
 
-def test_the_5000_levels_of_a_snapshot_do_not_hold_the_whole_book() -> None:
-    """BTCUSDT has a horizon, ETHUSDT is known whole, as on the real exchange."""
+def test_a_snapshot_of_5000_levels_need_not_hold_the_whole_book() -> None:
+    """BTCUSDT has a horizon, while ETHUSDT is known completely, as on the real exchange."""
     market = TracedMarket(seed=13)
     assert len(Naive(market.depth("BTCUSDT", 5000, 0)).bids) == 5_000
     assert 3_500 < len(Naive(market.depth("ETHUSDT", 5000, 0)).asks) < 4_500
@@ -190,7 +190,7 @@ def test_the_load_is_like_the_real_exchanges(
     levels_mean: tuple[float, float],
     spread_bps: float,
 ) -> None:
-    """Events a second, ids and levels an event and the spread are those of real recordings."""
+    """Events per second, ids and levels per event, and the spread are those of real recordings."""
     market, slots = TracedMarket((symbol,), 14), 800
     events = played(market, slots)
     low, high = events_per_s
@@ -205,7 +205,7 @@ def test_the_load_is_like_the_real_exchanges(
 
 
 def test_the_mix_of_operations_is_like_the_real_exchanges() -> None:
-    """Insert, delete, delete unknown, update and repeat come in the recorded shares."""
+    """Insert, delete, delete of an unknown level, update and repeat come in the recorded shares."""
     market = TracedMarket(("BTCUSDT",), 15, levels=8_000)
     book, mix, bps = Naive(market.depth("BTCUSDT", 5000, 0)), Counter[str](), []
     everything = market.truth().book("BTCUSDT", book.id)
@@ -241,8 +241,8 @@ def _operation(side: Levels, price: str, size: str) -> str:
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
-def test_what_is_listed_is_what_is_traded(symbol: str) -> None:
-    """Every price is a multiple of the listed tick, every size of the step, both within bounds."""
+def test_prices_and_sizes_follow_the_listed_rules(symbol: str) -> None:
+    """Every price is a multiple of the listed tick, every size one of the step, and both are within bounds."""
     market = TracedMarket((symbol,), 16)
     (info,) = market.symbols()
     assert info.symbol == symbol

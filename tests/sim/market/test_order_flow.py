@@ -1,4 +1,4 @@
-"""A price that falls and comes back: never crossed, always true, and old levels come near."""
+"""A price that falls and recovers: never crossed, always true, and old levels come near."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ BTC = listing("BTCUSDT")
 
 
 @pytest.mark.parametrize("levels", [1, 2, 40])
-def test_however_the_price_is_taken_the_book_is_never_crossed_nor_empty(levels: int) -> None:
-    """After every single update of a path of jumps, up and down, to the lowest price of all."""
+def test_the_book_is_never_crossed_or_empty_however_the_price_is_moved(levels: int) -> None:
+    """After every single update of a series of jumps, up and down, to the lowest price of all."""
     shares = [0.9, 0.5, 1.5, 1.49, 1.0, 0.000_000_01, 1.0]
     pushes = {slot: Push(price=share) for slot, share in enumerate(shares * 3, 2)}
     pair = ReplayedSymbolMarket(pushes, BTC, 3, levels, MarketFaults())
@@ -35,8 +35,8 @@ def test_however_the_price_is_taken_the_book_is_never_crossed_nor_empty(levels: 
 
 
 @pytest.mark.parametrize("share", [0.6, 1.6])
-def test_where_the_price_was_taken_it_stays(share: float) -> None:
-    """It wanders near the new price then, and does not go straight back to where it began."""
+def test_the_price_stays_where_it_was_moved(share: float) -> None:
+    """It then wanders near the new price, and does not go straight back to where it started."""
     pair = ReplayedSymbolMarket({2: Push(price=share)}, BTC, 3, 500, MarketFaults())
     for _ in range(300):
         pair.close_slot(0)
@@ -44,14 +44,14 @@ def test_where_the_price_was_taken_it_stays(share: float) -> None:
 
 
 def falling(by: float, *, levels: int, slots: int) -> TracedMarket:
-    """From second 1 to a second before the end."""
+    """From second 1 to one second before the end."""
     market = TracedMarket(("BTCUSDT",), 3, levels=levels, slots=slots)
     market.apply_faults(MarketFaults.of(Fall("BTCUSDT", 1, slots / 10 - 1, by)))
     return market
 
 
 def event_of(market: TracedMarket) -> DepthEvent:
-    """The next one; now and then nothing happens in a slot."""
+    """The next one; in some slots nothing happens."""
     while not (messages := market.advance()):
         pass
     assert messages[0].event
@@ -59,7 +59,7 @@ def event_of(market: TracedMarket) -> DepthEvent:
 
 
 def follow(book: Naive, event: DepthEvent) -> None:
-    """As a client would."""
+    """Applies the event as a client would."""
     sides = (book.bids, event.bids), (book.asks, event.asks)
     for side, levels in sides:
         for price, size in decimals([[f"{p:.8f}", f"{s:.8f}"] for p, s in levels]):
@@ -71,8 +71,8 @@ def follow(book: Naive, event: DepthEvent) -> None:
 
 
 @pytest.mark.parametrize("by", [0.1, -0.1])
-def test_the_price_falls_by_its_share_and_comes_back(by: float) -> None:
-    """Straight there and straight back, in nearly every slot; a negative share rises."""
+def test_the_price_falls_by_its_share_and_recovers(by: float) -> None:
+    """Straight down and straight back, in nearly every slot; with a negative share it rises."""
     market, off = falling(by, levels=1_000, slots=120), []
     for slot in range(120):
         market.advance()
@@ -93,10 +93,10 @@ def test_the_price_falls_by_its_share_and_comes_back(by: float) -> None:
     ],
 )
 @pytest.mark.parametrize("by", [0.1, -0.1])
-def test_what_a_snapshot_did_not_show_comes_near_and_the_rest_stays_true(
+def test_levels_beyond_a_snapshot_come_near_and_the_rest_stays_true(
     by: float, levels: int, limit: int, slots: int
 ) -> None:
-    """A client with one snapshot is right inside its horizon, and blind to old levels beyond it."""
+    """A client with one snapshot is right inside its horizon, and does not see old levels beyond it."""
     market = falling(by, levels=levels, slots=slots)
     truth = market.truth()
     book = Naive(market.depth("BTCUSDT", limit, 0))
@@ -120,8 +120,8 @@ def test_what_a_snapshot_did_not_show_comes_near_and_the_rest_stays_true(
     assert unseen_best >= 5, "the market never fell out of what the snapshot showed"
 
 
-def test_far_levels_stay_as_old_as_they_are() -> None:
-    """Most of what faults beyond the fall is untouched in the end, on both sides."""
+def test_far_levels_are_left_untouched() -> None:
+    """Most of what lies beyond the fall is unchanged at the end, on both sides."""
     market = falling(0.1, levels=800, slots=120)
     truth, first = market.truth(), market.update_id("BTCUSDT")
     for _ in range(120):
@@ -137,8 +137,8 @@ def test_far_levels_stay_as_old_as_they_are() -> None:
         assert len(far.items() & later.items()) > 0.8 * len(far)
 
 
-def test_a_fall_is_remembered_and_waits_for_no_huge_event() -> None:
-    """Old snapshots are true while it falls; a huge event at the same time does not come."""
+def test_a_fall_is_remembered_and_suppresses_a_huge_event() -> None:
+    """Old snapshots are true during the fall; a huge event due at the same time does not come."""
     market = TracedMarket(("BTCUSDT",), 4, levels=60)
     truth = market.truth()
     faults = (
@@ -157,7 +157,7 @@ def test_a_fall_is_remembered_and_waits_for_no_huge_event() -> None:
 
 
 def test_events_of_a_fall_chain_and_come_in_time() -> None:
-    """Like any."""
+    """Like any other events."""
     market = falling(0.1, levels=100, slots=80)
     events = [event_of(market) for _ in range(78)]
     assert all(b.first_id == a.last_id + 1 for a, b in pairwise(events))

@@ -1,4 +1,4 @@
-"""The witness streams tell the market's truth, at every id they name, in the exchange's own order."""
+"""The witness streams show the market's truth, at every id they name, in the exchange's own order."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def touch(book: TrueBook) -> tuple[Level, Level]:
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
-def test_partial_depth_is_the_top_of_the_book_after_the_event_behind_it(symbol: str) -> None:
-    """Its id is that event's last one, its levels the truth's best, whatever was asked meanwhile."""
+def test_partial_depth_is_the_top_of_the_book_after_its_event(symbol: str) -> None:
+    """Its id is that event's last one, and its levels are the best true ones, whatever was requested in between."""
     market, truth = watched(symbol)
     compared = 0
     for slot in range(120):
@@ -68,7 +68,7 @@ def test_partial_depth_is_the_top_of_the_book_after_the_event_behind_it(symbol: 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
 def test_a_ticker_is_sent_for_every_id_at_which_the_touch_changed(symbol: str) -> None:
-    """And for no other; ids within an event too."""
+    """And for no other; the ids may be in the middle of an event."""
     market, truth = watched(symbol)
     before = touch(truth.book(symbol, truth.first_id(symbol)))
     last, inside = truth.first_id(symbol), 0
@@ -93,7 +93,7 @@ def test_a_ticker_is_sent_for_every_id_at_which_the_touch_changed(symbol: str) -
 
 
 def test_witnesses_change_no_byte_of_the_depth_stream() -> None:
-    """A subscription changes no event; a stream without one is not sent."""
+    """A subscription changes no event; a stream without a subscriber is not sent."""
     watched, plain = TracedMarket(SYMBOLS, 6, levels=40), TracedMarket(SYMBOLS, 6, levels=40)
     watched.want(set().union(*map(every_stream, SYMBOLS)))
     for _ in range(60):
@@ -105,8 +105,8 @@ def test_witnesses_change_no_byte_of_the_depth_stream() -> None:
         ]
 
 
-def test_only_wanted_witnesses_are_sent_from_when_they_are_wanted() -> None:
-    """Each stream for itself; after the last listener has gone, none."""
+def test_witnesses_are_sent_only_while_subscribed() -> None:
+    """Each stream separately; none after its last listener has gone."""
     source = TracedMarket(("BTCUSDT", "ETHUSDT"), 7, levels=40)
     wanted = [{TOP, stream_name("ETHUSDT")}, {TICKER, stream_name("ETHUSDT")}, set[str]()]
     for streams in wanted:
@@ -116,7 +116,7 @@ def test_only_wanted_witnesses_are_sent_from_when_they_are_wanted() -> None:
 
 
 def test_the_recorder_reads_what_the_exchange_writes() -> None:
-    """Wrapped, each message comes back as the value it was made from."""
+    """Wrapped, each message is read back as the value from which it was made."""
     source, _ = watched("BTCUSDT")
     messages = [message for _ in range(20) for message in source.advance()]
     assert {type(m.content) for m in messages} == {DepthEvent, TopLevels, BookTicker}
@@ -130,7 +130,7 @@ def test_the_recorder_reads_what_the_exchange_writes() -> None:
 
 
 async def test_a_client_that_follows_the_exact_rules_never_disagrees() -> None:
-    """Partial depth of the book's own id; the ticker with the greatest id up to the event's."""
+    """Partial depth is compared with the book of its id, the ticker with the greatest id up to the event's."""
     async with visit(faulty(patience_s=5, slots=60)) as visit_:
         visitor = await visit_.listen(BTC, TOP, TICKER)
         await visitor.count(3)
@@ -141,7 +141,7 @@ async def test_a_client_that_follows_the_exact_rules_never_disagrees() -> None:
 
 
 def _follow(book: Naive, messages: list[dict[str, Any]]) -> dict[str, int]:
-    """How often each witness was compared; all were right."""
+    """The number of comparisons with each witness; all agreed."""
     compared, top, ticker = {"top": 0, "ticker": 0}, {}, None
     for message in messages:
         content = message["data"]
@@ -162,7 +162,7 @@ def _follow(book: Naive, messages: list[dict[str, Any]]) -> dict[str, int]:
 
 
 async def test_witnesses_come_raw_and_by_subscription_too() -> None:
-    """On /ws without the wrapper; after SUBSCRIBE like after a path."""
+    """On /ws without the wrapper; after SUBSCRIBE as by a path."""
     async with visit(faulty(patience_s=5)) as visit_:
         raw = await visit_.connect(f"/ws/{TOP}")
         other = await visit_.connect("/stream")
@@ -179,7 +179,7 @@ async def test_witnesses_come_raw_and_by_subscription_too() -> None:
 
 
 async def test_a_halted_symbols_witnesses_are_silent_too() -> None:
-    """No event, no witness; and its book's touch stays."""
+    """Without an event there is no witness; the best prices of its book stay."""
     server = faulty(Halt("BTCUSDT", 1, 2, "BREAK"), source=market(slots=SLOTS))
     async with visit(server) as visit_:
         visitor = await visit_.listen(BTC, TOP)
@@ -188,8 +188,8 @@ async def test_a_halted_symbols_witnesses_are_silent_too() -> None:
         assert len(visitor.messages) == 2 * (SLOTS - 10)
 
 
-def test_texts_of_a_witness_are_the_exchanges_own() -> None:
-    """Eight decimals, exactly the truth's."""
+def test_numbers_of_a_witness_are_written_as_by_the_exchange() -> None:
+    """With eight decimals, and exactly those of the truth."""
     source, truth = watched("BTCUSDT")
     (message,) = [m for m in source.advance() if m.stream == TOP]
     top = json.loads(message.payload(Encoding(combined=False, microseconds=False)))

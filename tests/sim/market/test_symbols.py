@@ -1,4 +1,4 @@
-"""A whole exchange: 1,400 symbols, realistic together, and cheap until a client subscribes."""
+"""A whole exchange: 1,400 symbols, realistic as a whole, and cheap until a client subscribes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.truth import TracedMarket
 
 
 def test_all_symbols_are_different_and_always_the_same() -> None:
-    """1,400 names, none against itself; every number survives as a double."""
+    """1,400 names, none of them a pair of an asset with itself; every number survives as a double."""
     listings = spot()
     assert listings == spot()
     assert len({one.symbol for one in listings}) == len(listings) == SYMBOLS_MAX == 1_400
@@ -25,7 +25,7 @@ def test_all_symbols_are_different_and_always_the_same() -> None:
 
 @pytest.mark.parametrize("count", [1_400, 200])
 def test_a_few_are_liquid_and_most_are_not(count: int) -> None:
-    """Books from some dozens to thousands of levels a side, most of them small; few are busy."""
+    """Books have from some dozens to thousands of levels a side, most of them few; few symbols are busy."""
     listings = spot(count)
     levels = [one.profile.levels for one in listings]
     _, median, _ = quantiles(levels, n=4)
@@ -35,19 +35,19 @@ def test_a_few_are_liquid_and_most_are_not(count: int) -> None:
     assert 0.1 < sum(many > 500 for many in levels) / count < 0.3
     activity = [one.profile.activity for one in listings]
     assert sorted(activity, reverse=True) == activity
-    assert 1.5 < 10 * sum(activity) / count < 2.5  # events a second of one symbol
+    assert 1.5 < 10 * sum(activity) / count < 2.5  # events per second of one symbol
 
 
-def test_there_are_no_more() -> None:
-    """And no fewer than one."""
+def test_the_number_of_symbols_is_bounded() -> None:
+    """There must be at least one."""
     assert [one.symbol for one in spot(1)] == ["BTCUSDT"]
     for count in (0, 1_401):
         with pytest.raises(ValueError, match="1 to 1400 symbols"):
             spot(count)
 
 
-def test_a_book_is_made_when_it_is_asked_for() -> None:
-    """Listing all costs none of them; others stand still; what was requested trades from then on."""
+def test_a_book_is_made_when_it_is_requested() -> None:
+    """Listing every symbol makes no book; the others stand still; a requested one trades from then on."""
     market = TracedMarket(spot(), 3)
     assert len(market.symbols()) == 1_400
     market.want({stream_name("ETHUSDT")})
@@ -58,8 +58,8 @@ def test_a_book_is_made_when_it_is_asked_for() -> None:
     assert market._markets.keys() == {"ETHUSDT", asked}
 
 
-def test_of_many_that_are_wanted_some_begin_in_each_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until all have; no slot makes much more than its share of levels."""
+def test_many_wanted_books_begin_over_several_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until all have begun; no slot makes many more levels than its share."""
     monkeypatch.setattr(market_module, "BEGIN_LEVELS", 2_000)
     listings, sums = spot(50), [0]
     market = TracedMarket(listings, 3)
@@ -71,7 +71,7 @@ def test_of_many_that_are_wanted_some_begin_in_each_slot(monkeypatch: pytest.Mon
     assert all(b - a < 2_000 + listings[0].profile.levels for a, b in pairwise(sums))
 
 
-def test_a_symbols_truth_does_not_depend_on_when_it_began() -> None:
+def test_the_truth_of_a_symbol_does_not_depend_on_when_it_began() -> None:
     """Only its times do: the same ids have the same books."""
     early, late = TracedMarket(spot(1_400), 3), TracedMarket(spot(1_400), 3)
     symbol = early.symbols()[400].symbol

@@ -1,4 +1,4 @@
-"""A recording played again: byte for byte, in order, and honest about what it does not know."""
+"""A recording played back: byte for byte, in order, and honest about what it does not know."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ async def test_every_recorded_message_comes_byte_for_byte_and_in_order(name: str
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-async def test_a_client_that_comes_late_is_given_the_book_as_it_then_is(name: str) -> None:
+async def test_a_late_client_gets_the_book_of_that_moment(name: str) -> None:
     """Later snapshots join the stream, and lead to the same book as the recorded one."""
     path = capture(name)
 
@@ -156,7 +156,7 @@ async def test_only_subscribed_streams_are_sent() -> None:
 
 
 async def test_a_recording_whose_ids_do_not_chain_has_no_book() -> None:
-    """Futures: after the recorded snapshot comes a gap, and from then on there is only 503."""
+    """Futures: the recorded snapshot is followed by a gap, and from then on every request gets 503."""
     path = capture(FUTURES)
 
     async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
@@ -171,7 +171,7 @@ async def test_a_recording_whose_ids_do_not_chain_has_no_book() -> None:
 
 
 class Recorder:
-    """Makes frames of a market: the truth of what is played is known."""
+    """Makes frames of a market, so the truth of the playback is known."""
 
     def __init__(self, symbol: str = "BTCUSDT", levels: int = 30) -> None:
         self.symbol = symbol
@@ -212,7 +212,7 @@ class Recorder:
         return self
 
     def tape(self, path: Path, reason: str = STOPPED, *, after: tuple[str, ...] = ()) -> Path:
-        """As the store writes it: who stops says how things stand then. `after`: what it continues from."""
+        """A tape as the store writes it: a stopped recorder writes its last state. `after`: the tape it continues."""
         writer, books = TapeWriter(path), Reconstruction()
         opening, *others = self.frames
         assert isinstance(opening, SegmentStart)
@@ -242,7 +242,7 @@ async def listened(visit_: Visit, events: int) -> list[dict[str, Any]]:
 
 
 async def test_a_tape_is_played_like_a_capture(tmp_path: Path) -> None:
-    """The same frames, from either file, give the same messages and the same snapshot."""
+    """The same frames, from either kind of file, give the same messages and the same snapshot."""
     recorder = Recorder().connected().events(3).rest().events(20)
     paths = recorder.tape(tmp_path / "a.jsonl.zst"), recorder.capture(tmp_path / "a.jsonl.gz")
     wanted = [frame.payload for frame in recorder.frames if isinstance(frame, StreamMessage)]
@@ -259,8 +259,8 @@ async def test_a_tape_is_played_like_a_capture(tmp_path: Path) -> None:
         await work(path)
 
 
-async def test_a_tapes_checkpoint_gives_the_book(tmp_path: Path) -> None:
-    """A segment that holds no snapshot begins with the book; clients can join at once."""
+async def test_the_checkpoint_of_a_tape_gives_the_book(tmp_path: Path) -> None:
+    """A segment without a snapshot begins with the book; clients can join at once."""
     recorder = Recorder().connected().rest().events(10).checkpoint().connected().events(10)
     path = recorder.tape(tmp_path / "a.jsonl.zst")
 
@@ -288,8 +288,8 @@ async def test_an_archive_is_played_tape_after_tape(tmp_path: Path) -> None:
         assert [book.apply(message) for message in await visitor.count(10)] == [True] * 10
 
 
-def test_what_workers_recorded_side_by_side_is_played_at_the_same_time(tmp_path: Path) -> None:
-    """In the order of its stamps, each with connections and ends of its own; all books are known."""
+def test_recordings_of_parallel_workers_are_played_at_the_same_time(tmp_path: Path) -> None:
+    """In order of their stamps, each with its own connections and end; all books are known."""
     folder = tmp_path / "tape" / "date=2026-11-22"
     recorders = [Recorder(symbol).connected().rest().events(5) for symbol in ("BTCUSDT", "ETHUSDT")]
     for number, recorder in enumerate(recorders):
@@ -309,8 +309,8 @@ def test_what_workers_recorded_side_by_side_is_played_at_the_same_time(tmp_path:
         assert (book.bids, book.asks) == texts(recorder.truth.book(recorder.symbol, book.id))
 
 
-def test_what_no_segment_records_is_lost(tmp_path: Path) -> None:
-    """The next recorder has one worker, and one symbol."""
+def test_a_symbol_that_the_next_segments_omit_is_lost(tmp_path: Path) -> None:
+    """The next recorder has one worker and one symbol."""
     folder = tmp_path / "tape" / "date=2026-11-22"
     for number, symbol in enumerate(("BTCUSDT", "ETHUSDT")):
         recorder = Recorder(symbol).connected().rest().events(5)
@@ -325,8 +325,8 @@ def test_what_no_segment_records_is_lost(tmp_path: Path) -> None:
     assert playback.depth("ETHUSDT", 5000, 0) is None
 
 
-def test_what_was_lost_by_stopping_counts_when_the_recording_goes_on(tmp_path: Path) -> None:
-    """The end of all leaves the last book; a restart has none before its own snapshot."""
+def test_a_book_lost_by_stopping_is_unknown_after_a_restart(tmp_path: Path) -> None:
+    """The end of everything leaves the last book; after a restart there is none until the next snapshot."""
     recorder = Recorder().connected().rest().events(5)
     folder = tmp_path / "tape" / "date=2026-11-22"
     recorder.tape(folder / "20261122T100000.000000Z-b.jsonl.zst")
@@ -348,10 +348,10 @@ def test_what_was_lost_by_stopping_counts_when_the_recording_goes_on(tmp_path: P
     ("lost", "start_us", "named"),
     [(0, None, True), (1, None, True), (2, None, True), (0, 61 * 10**6, False)],
 )
-def test_a_tape_that_is_lost_is_reported(
+def test_a_lost_tape_is_reported(
     tmp_path: Path, lost: int, start_us: int | None, *, named: bool
 ) -> None:
-    """Its manifest is there. Not where the replay begins later, nor where a receipt says that it was removed."""
+    """Its manifest exists. It is not reported if the replay begins later, or if a receipt says that it was removed."""
     build(tmp_path)
     segment = sealed_tapes(Layout(tmp_path))[lost]
     Layout(tmp_path).tape(segment).unlink()
@@ -365,7 +365,7 @@ def test_a_tape_that_is_lost_is_reported(
 
 
 async def test_an_event_recorded_on_two_connections_is_sent_once(tmp_path: Path) -> None:
-    """A client of the exchange never saw the recorder's redundancy."""
+    """A client of the exchange never sees the recorder's redundancy."""
     recorder = Recorder().connected(0).connected(1).rest().events(10, connections=(0, 1))
     path = recorder.tape(tmp_path / "a.jsonl.zst")
 
@@ -378,7 +378,7 @@ async def test_an_event_recorded_on_two_connections_is_sent_once(tmp_path: Path)
 
 
 def test_a_gap_of_the_recording_is_a_gap_of_the_playback(tmp_path: Path) -> None:
-    """After the recorder's loss there is no book, until its next snapshot gives one again."""
+    """After the recorder lost the book there is none, until its next snapshot."""
     recorder = Recorder().connected().rest().events(5)
     recorder.add(Disconnected(recorder.now_ns, 0, recorder.now_ns, "disconnected"))
     recorder.market.advance()
@@ -398,8 +398,8 @@ def test_a_gap_of_the_recording_is_a_gap_of_the_playback(tmp_path: Path) -> None
     assert (book.bids, book.asks) == texts(recorder.truth.book("BTCUSDT", book.id))
 
 
-def test_a_recorded_answer_is_given_only_while_it_is_new(tmp_path: Path) -> None:
-    """Later, or for fewer levels, an answer follows from the book; each of them is true."""
+def test_a_recorded_answer_is_used_only_while_it_is_new(tmp_path: Path) -> None:
+    """Later, or for fewer levels, the answer is made from the book; each answer is true."""
     recorder = Recorder().connected().rest().events(1)
     playback = ReplaySource(recorder.tape(tmp_path / "a.jsonl.zst"))
     recorded = next(f.payload for f in recorder.frames if isinstance(f, DepthAnswer))
@@ -417,7 +417,7 @@ def test_a_recorded_answer_is_given_only_while_it_is_new(tmp_path: Path) -> None
 
 
 async def test_a_request_waits_until_the_recording_knows_the_book(tmp_path: Path) -> None:
-    """Held while events pass; where no book ever comes it ends with 503, not with silence."""
+    """It is held while events pass; if no book ever comes it ends with 503, not with silence."""
     recorder = Recorder().connected().events(5)
     path = recorder.tape(tmp_path / "a.jsonl.zst")
 
@@ -429,7 +429,7 @@ async def test_a_request_waits_until_the_recording_knows_the_book(tmp_path: Path
 
 
 async def test_a_request_that_waits_is_answered_when_the_exchange_closes(tmp_path: Path) -> None:
-    """With 503, too; nothing waits for the handler's end by force."""
+    """Also with 503; no handler has to be cancelled."""
     path = Recorder().connected().events(50).tape(tmp_path / "a.jsonl.zst")
     async with aiohttp.ClientSession() as http:
         async with SimServer(ReplaySource(path)) as server:
@@ -453,7 +453,7 @@ async def test_a_recording_is_played_at_its_own_pace(tmp_path: Path) -> None:
 
 
 def test_garbage_on_a_tape_harms_nothing(tmp_path: Path) -> None:
-    """What was not readable when it came is not sent, and the rest is."""
+    """A message that was unreadable when it came is not sent; the others are."""
     recorder = Recorder().connected().rest().events(2)
     recorder.add(StreamMessage(recorder.now_ns, 0, b"\xff\x00garbage"))
     recorder.add(DepthAnswer(recorder.now_ns, "BTCUSDT", 5000, b"<html>"))
@@ -466,7 +466,7 @@ def test_garbage_on_a_tape_harms_nothing(tmp_path: Path) -> None:
 
 
 def test_a_raw_message_is_wrapped_for_a_client_of_combined_streams(tmp_path: Path) -> None:
-    """Only the wrapper is added; its inside stays as recorded."""
+    """Only the wrapper is added; the content stays as recorded."""
     recorder = Recorder().connected().rest().events(1)
     raw = b'{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":99999999999999,"b":[["1","2"]],"a":[]}'
     playback = ReplaySource(recorder.add(StreamMessage(9, 0, raw)).tape(tmp_path / "a.jsonl.zst"))
@@ -479,10 +479,10 @@ def test_a_raw_message_is_wrapped_for_a_client_of_combined_streams(tmp_path: Pat
 
 
 @pytest.mark.parametrize("recorded_in_us", [True, False])
-def test_a_time_is_told_in_the_unit_that_a_client_asks_for(
+def test_times_have_the_unit_that_a_client_asks_for(
     tmp_path: Path, *, recorded_in_us: bool
 ) -> None:
-    """Whatever the recorder asked for; nothing else of the message changes."""
+    """Whatever unit the recorder asked for; nothing else in the message changes."""
     market = TracedMarket(("BTCUSDT",), 1, levels=30)
     market.start(1_780_000_000_000_000)
     (sent,) = market.advance()
@@ -496,7 +496,7 @@ def test_a_time_is_told_in_the_unit_that_a_client_asks_for(
 
 
 def test_the_list_of_symbols_is_the_recorded_one(tmp_path: Path) -> None:
-    """Status and steps are known before the first client comes, and change when they changed."""
+    """Status and steps are known before the first client comes, and change when they changed in the recording."""
     recorder = Recorder().add(SymbolListing(0, "BTCUSDT", "TRADING", "0.01", "0.00001")).connected()
     recorder.rest().events(1).add(SymbolListing(recorder.now_ns, "BTCUSDT", "BREAK", "0.1", ""))
     source = ReplaySource(recorder.tape(tmp_path / "a.jsonl.zst"))
@@ -523,7 +523,7 @@ def test_the_limit_of_a_captured_snapshot_follows_from_its_size(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl.gz", "notes.txt", "empty"])
-def test_what_is_no_recording_is_the_users_mistake(tmp_path: Path, name: str) -> None:
+def test_a_path_without_a_recording_is_the_users_mistake(tmp_path: Path, name: str) -> None:
     """One sentence says what can be played."""
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "empty").mkdir()
@@ -531,7 +531,7 @@ def test_what_is_no_recording_is_the_users_mistake(tmp_path: Path, name: str) ->
         ReplaySource(tmp_path / name)
 
 
-# Named by hand: gzip writes the second of the day into its header, and ids must not change.
+# Written by hand: gzip puts the current second into its header, and test ids must not change.
 @pytest.mark.parametrize(
     "content",
     [
@@ -551,7 +551,7 @@ def test_a_broken_capture_is_reported_as_broken(tmp_path: Path, content: bytes) 
 def test_a_capture_of_one_endless_line_is_reported_as_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some kilobytes on the disk can be gigabytes in memory: no more is read than the longest line."""
+    """A few kilobytes on disk can be gigabytes in memory: no more is read than the longest allowed line."""
     monkeypatch.setattr(tapes, "LINE_BYTES_MAX", 1_000)
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(b" " * 1_001))
@@ -571,7 +571,7 @@ def test_a_tape_without_its_first_line_is_reported_as_broken(tmp_path: Path) -> 
 
 
 def test_a_damaged_tape_ends_where_the_damage_begins(tmp_path: Path) -> None:
-    """What stands before is played, the file is named once, and its last books stay."""
+    """Everything before the damage is played, the file is named once, and its last books stay."""
     recorder = Recorder().connected().rest().events(50)
     path = recorder.tape(tmp_path / "a.jsonl.zst")
     whole = list(read_lines(path))
@@ -589,8 +589,8 @@ def test_a_damaged_tape_ends_where_the_damage_begins(tmp_path: Path) -> None:
     assert playback.depth("BTCUSDT", 5000, 0)
 
 
-def test_what_is_no_file_is_like_a_damaged_tape(tmp_path: Path) -> None:
-    """A FIFO in the place of one tape hides no other; of an archive that has nothing else it is damage: exit 1."""
+def test_something_that_is_not_a_file_is_treated_like_a_damaged_tape(tmp_path: Path) -> None:
+    """A FIFO in place of one tape hides no other tape; in an archive with nothing else it is damage: exit 1."""
     root = tmp_path / "archive"
     build(root)
     first, *others = sealed(root, "tape")
@@ -632,7 +632,7 @@ def test_tapes_that_continue_each_other_in_a_circle_are_played(tmp_path: Path) -
 def test_a_tape_that_no_recorder_wrote_hides_no_other(
     tmp_path: Path, change: Callable[[list[dict[str, Any]]], None]
 ) -> None:
-    """It is named once and ends there; those after it are played."""
+    """It is named once and ends there; the tapes after it are played."""
     root = tmp_path / "archive"
     build(root)
     victim = sealed(root, "tape")[1]

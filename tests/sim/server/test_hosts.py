@@ -1,4 +1,4 @@
-"""Two hosts of one exchange: the same market, and each host with its own troubles."""
+"""Two hosts of one exchange: the same market, but each host has its own faults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEPTH = "depth?symbol=BTCUSDT&limit=5000"
 
 
 def two(faults: Faults, second: Faults, **settings: Any) -> SimServer:
-    """A market without end at its own pace, behind two hosts."""
+    """A market without end, at its own pace, behind two hosts."""
     source = settings.pop("source", None) or market(*BOTH, slots=None)
     return SimServer(source, faults=faults, second=second, **settings)
 
@@ -42,7 +42,7 @@ async def second_listens(visit_: Visit, *streams: str) -> Visitor:
 
 
 async def second_gets(visit_: Visit, path: str) -> tuple[int, bytes]:
-    """An answer of the second host."""
+    """An answer from the second host."""
     async with visit_.http.get(f"{visit_.server.second_rest_url}/api/v3/{path}") as answer:
         return answer.status, await answer.read()
 
@@ -55,7 +55,7 @@ async def test_both_hosts_serve_the_same_market() -> None:
         assert server.port != server.second_port
         first = await visit_.listen(BTC)
         second = await second_listens(visit_, BTC)
-        # A symbol that only the second host's clients follow trades as well.
+        # A symbol followed only by clients of the second host trades as well.
         other = await second_listens(visit_, stream_name("ETHUSDT"))
         await asyncio.sleep(3)
         assert other.messages
@@ -67,8 +67,8 @@ async def test_both_hosts_serve_the_same_market() -> None:
         assert server.connections == count_open(server) == 3
 
 
-async def test_each_host_has_faults_of_its_own() -> None:
-    """Loss, silence, an end, an outage at one of them: the other one continues."""
+async def test_each_host_has_its_own_faults() -> None:
+    """Loss, silence, an end or an outage at one of them: the other one continues."""
     second = Faults.of(
         Deaf(Messages(1, 3, symbol="BTCUSDT"), opened_by_s=9),
         CutAt(4.05),
@@ -94,8 +94,8 @@ async def test_each_host_has_faults_of_its_own() -> None:
         assert not visit_.server.violations
 
 
-async def test_connections_are_counted_over_both_hosts() -> None:
-    """So a fault of every second connection strikes one of two that stand on different hosts."""
+async def test_connections_are_numbered_across_both_hosts() -> None:
+    """So a fault on every second connection hits one of two connections on different hosts."""
     faults = Faults.of(Drop(Messages(connection=1, of=2)))
     async with visit(two(faults, faults)) as visit_:
         first = await visit_.listen(BTC)
@@ -110,8 +110,8 @@ async def test_connections_are_counted_over_both_hosts() -> None:
 @pytest.mark.parametrize(
     "fault", [requests.too_fast(Attempts(last=1), 30), requests.firewall(Attempts(last=1), 30)]
 )
-async def test_a_ban_is_of_an_address_and_so_of_both_hosts(fault: Fault) -> None:
-    """One of them sends it; a request to the other one breaks it."""
+async def test_a_ban_applies_to_an_address_and_so_to_both_hosts(fault: Fault) -> None:
+    """One host sends it; a request to the other one violates it."""
     async with visit(two(Faults.of(fault), Faults())) as visit_:
         status, _, _ = await visit_.get(DEPTH)
         assert status in {429, 403}
@@ -122,8 +122,8 @@ async def test_a_ban_is_of_an_address_and_so_of_both_hosts(fault: Fault) -> None
         assert visit_.server.violations.total() == 2
 
 
-async def test_the_budget_is_of_an_address_too() -> None:
-    """What both hosts are asked is one sum."""
+async def test_the_budget_belongs_to_an_address_too() -> None:
+    """The requests to both hosts count together."""
     async with visit(two(Faults(), Faults(), venue=venue_with(weight_per_minute=600))) as visit_:
         assert (await visit_.get(DEPTH))[0] == 200
         assert (await second_gets(visit_, DEPTH))[0] == 200
@@ -144,7 +144,7 @@ async def test_a_snapshot_of_the_second_host_can_be_old() -> None:
 
 
 def test_a_script_distinguishes_the_hosts(tmp_path: Path) -> None:
-    """By `host`; an entry without it is both hosts'."""
+    """By `host`; an entry without it applies to both hosts."""
     path = tmp_path / "script.toml"
     both = "[[fault]]\nkind = 'status'\nseed = 1\n"
     own = "[[fault]]\nkind = 'cut'\nat_s = {0}\nhost = {0}\n"
@@ -165,7 +165,7 @@ def test_a_script_distinguishes_the_hosts(tmp_path: Path) -> None:
 
 
 async def test_if_the_second_port_is_taken_neither_stays_open() -> None:
-    """One sentence, and the first port is free again."""
+    """The error is one sentence, and the first port is free again."""
     async with SimServer(market()) as once:
         free = once.port
     async with SimServer(market()) as taken:

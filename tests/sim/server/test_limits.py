@@ -13,7 +13,7 @@ def weights(per_minute: int = 100) -> tuple[RequestLimits, Counter[str]]:
 
 
 def test_the_budget_is_for_a_minute() -> None:
-    """All of it may be used, and it is there again with the next minute."""
+    """All of it may be used, and it is available again in the next minute."""
     account, violations = weights()
     assert account.charge(100, 59.0) is None
     assert account.charge(100, 60.0) is None
@@ -21,8 +21,8 @@ def test_the_budget_is_for_a_minute() -> None:
     assert not violations
 
 
-def test_beyond_the_budget_silence_is_owed_until_the_minute_ends() -> None:
-    """429, with the seconds that are left; afterwards all is well."""
+def test_a_client_beyond_the_budget_must_be_silent_until_the_minute_ends() -> None:
+    """It gets 429 with the seconds that are left; afterwards requests succeed."""
     account, violations = weights()
     assert account.charge(60, 10) is None
     assert account.charge(60, 20.5) == Owed(429, 40)
@@ -30,8 +30,8 @@ def test_beyond_the_budget_silence_is_owed_until_the_minute_ends() -> None:
     assert violations == {"weight": 1}
 
 
-def test_three_requests_inside_the_silence_are_a_ban() -> None:
-    """418, longer than the minute, and starting again with every further request."""
+def test_three_requests_during_that_silence_are_a_ban() -> None:
+    """418, longer than the minute; each further request starts it again."""
     account, violations = weights()
     account.charge(101, 0)
     owed = [account.charge(1, second) for second in (1, 2, 3, 90)]
@@ -41,8 +41,8 @@ def test_three_requests_inside_the_silence_are_a_ban() -> None:
     assert violations == {"weight": 1, "retry-after": 5}
 
 
-def test_a_refusal_that_was_sent_demands_silence_too() -> None:
-    """What a fault says is kept: asking within Retry-After is a violation."""
+def test_a_refusal_sent_by_a_fault_demands_silence_too() -> None:
+    """The fault's Retry-After holds: a request before it has passed is a violation."""
     account, violations = weights()
     account.silence(429, 5, 10)
     assert account.charge(1, 14) == Owed(429, 1)

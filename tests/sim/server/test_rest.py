@@ -1,4 +1,4 @@
-"""REST: what a request weighs, and which symbols are listed now."""
+"""REST: the weight of requests, and the symbols that are listed now."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ BOTH = "BTCUSDT", "ETHUSDT"
         (250, [1_001, 2_500, 4_999, 5_000, 5_001, 99_999]),
     ],
 )
-async def test_a_snapshot_weighs_and_holds_what_its_limit_says(
+async def test_the_limit_of_a_snapshot_decides_its_weight_and_levels(
     weight: int, limits: list[int]
 ) -> None:
-    """5, 25, 50 or 250; as many levels a side as asked for, and never more than 5,000."""
+    """The weight is 5, 25, 50 or 250; each side has as many levels as requested, and never more than 5,000."""
     used = 0
     server = faulty(
         source=TracedMarket(("BTCUSDT",), 1, levels=5_200),
@@ -53,8 +53,8 @@ async def statuses(visit_: Visit, query: str = "") -> dict[str, str]:
     return {symbol: info.status for symbol, info in symbols.items()}
 
 
-async def test_exchange_info_lists_the_symbols_asked_for() -> None:
-    """One, some in the order asked for, or all; each request weighs 20."""
+async def test_exchange_info_lists_the_requested_symbols() -> None:
+    """One, some in the requested order, or all; each request weighs 20."""
     server = faulty(Halt("ETHUSDT", 0, 99), source=market(*BOTH))
     async with visit(server) as visit_:
         for query, symbols in (
@@ -79,15 +79,17 @@ async def test_exchange_info_lists_the_symbols_asked_for() -> None:
         ("symbols=[1]", -1100),
     ],
 )
-async def test_exchange_info_refuses_what_is_not_listed_or_no_list(query: str, code: int) -> None:
-    """The whole request, as the exchange does."""
+async def test_exchange_info_refuses_unlisted_symbols_and_malformed_lists(
+    query: str, code: int
+) -> None:
+    """It refuses the whole request, as the exchange does."""
     async with visit(faulty()) as visit_:
         status, _, body = await visit_.get(f"exchangeInfo?{quote(query, safe='=')}")
         assert (status, json.loads(body)["code"]) == (400, code)
 
 
-async def test_a_symbol_that_is_delisted_is_refused_by_name() -> None:
-    """Though it was listed; others are told of as ever."""
+async def test_a_request_for_a_delisted_symbol_is_refused_by_name() -> None:
+    """Although it was listed; the other symbols are described as before."""
     async with visit(faulty(Delist("ETHUSDT", 0), source=market(*BOTH))) as visit_:
         assert await statuses(visit_) == {"BTCUSDT": "TRADING"}
         assert (await visit_.get("exchangeInfo?symbol=ETHUSDT"))[0] == 400
@@ -95,7 +97,7 @@ async def test_a_symbol_that_is_delisted_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize("made_with", [("BTCUSDT",), ("BTCUSDT", "NEWUSDT")])
 async def test_a_new_symbol_appears_while_others_trade(made_with: tuple[str, ...]) -> None:
-    """Until then it is not listed, has no book and no event; then all of it, true and chained."""
+    """Until then it is not listed, and has no book and no event; afterwards it has all of them, true and chained."""
     source = market(*made_with, slots=40)
     truth = source.truth()
     server = faulty(NewListing("NEWUSDT", 1.5), source=source, start_us=10**15)
@@ -128,7 +130,7 @@ async def tops(visit_: Visit, query: str = "") -> Any:
 
 
 async def test_a_book_ticker_is_the_top_of_the_snapshot() -> None:
-    """Of one symbol, of some in the order asked for, of all; at every moment, while they trade."""
+    """For one symbol, for some in the requested order, for all; at every moment while they trade."""
     source = market(*BOTH, slots=None)
     server = faulty(source=source, speed=1, venue=venue_with(weight_per_minute=10**6))
     async with visit(server) as visit_:
@@ -154,7 +156,7 @@ async def test_a_book_ticker_is_the_top_of_the_snapshot() -> None:
 
 
 async def test_a_book_ticker_covers_symbols_that_no_client_follows() -> None:
-    """The top of the book that they would begin with; asking does not make them trade."""
+    """It shows the top of the book with which they would begin; a request does not make them trade."""
     source = TracedMarket((*BOTH, "XMRBTC"), 4, levels=30)
     async with visit(faulty(source=source, speed=1)) as visit_:
         await visit_.listen(BTC)
@@ -170,8 +172,8 @@ async def test_a_book_ticker_covers_symbols_that_no_client_follows() -> None:
             assert [top["askPrice"], top["askQty"]] == book["asks"][0]
 
 
-async def test_what_a_book_ticker_weighs_and_refuses() -> None:
-    """2 for one symbol, 4 for a list or for all; a symbol that is not listed makes it an error."""
+async def test_the_weight_and_the_refusals_of_book_ticker() -> None:
+    """2 for one symbol, 4 for a list or for all; an unlisted symbol is an error."""
     server = faulty(Delist("ETHUSDT", 0), source=market(*BOTH))
     async with visit(server) as visit_:
         used = 0
@@ -195,8 +197,8 @@ async def test_what_a_book_ticker_weighs_and_refuses() -> None:
 
 
 @pytest.mark.parametrize("by_s", [0.0, 12.5, -3.25])
-async def test_the_time_comes_in_the_unit_asked_for_and_can_be_off(by_s: float) -> None:
-    """Also before anything has happened; then it continues with the exchange's clock."""
+async def test_the_time_has_the_requested_unit_and_can_be_off(by_s: float) -> None:
+    """It is available before anything has happened; then it continues with the exchange's clock."""
     fault = ClockStep(0, by_s)
     server = faulty(fault, source=market(slots=None), speed=1, start_us=10**15)
     async with visit(server) as visit_:
@@ -227,8 +229,8 @@ async def test_the_time_comes_in_the_unit_asked_for_and_can_be_off(by_s: float) 
         ("binance-us", [1, 5, 10, 50, 10, 2, 4, 1]),
     ],
 )
-async def test_a_venue_has_numbers_of_its_own(venue: str, weights: list[int]) -> None:
-    """What requests weigh, what a minute has, how often it pings."""
+async def test_each_venue_has_its_own_numbers(venue: str, weights: list[int]) -> None:
+    """The weight of requests, the budget of a minute, the interval of pings."""
     async with visit(faulty(venue=VENUES[venue], speed=1, source=market(slots=None))) as visit_:
         used = 0
         paths = (
@@ -249,7 +251,7 @@ async def test_a_venue_has_numbers_of_its_own(venue: str, weights: list[int]) ->
 
 
 async def test_the_list_of_symbols_can_leave_out_the_permission_sets() -> None:
-    """They are more than half of it; all else stays, and one venue does not know the option."""
+    """They are more than half of it; everything else stays, and one venue does not know the option."""
     async with visit(faulty(source=market(*BOTH))) as visit_:
         whole = (await visit_.get("exchangeInfo"))[2]
         lean = (await visit_.get("exchangeInfo?showPermissionSets=false"))[2]
@@ -279,10 +281,10 @@ async def test_the_list_of_symbols_can_leave_out_the_permission_sets() -> None:
         (TickSize("ETHUSDT", 2), "0.01000000", "0.01000000"),
     ],
 )
-async def test_the_list_shows_the_tick_size_of_the_moment(
+async def test_the_list_shows_the_current_tick_size(
     fault: TickSize, before: str, after: str
 ) -> None:
-    """Of that symbol alone."""
+    """It changes for that symbol alone."""
     server = faulty(fault, source=market(*BOTH, slots=None), speed=1)
     async with visit(server) as visit_:
 
@@ -297,8 +299,8 @@ async def test_the_list_shows_the_tick_size_of_the_moment(
 
 
 @pytest.mark.parametrize("listed", [True, False])
-async def test_the_list_can_allow_sizes_beyond_what_doubles_hold(listed: bool) -> None:
-    """From the beginning, where that is wanted."""
+async def test_the_list_can_allow_sizes_beyond_the_precision_of_doubles(listed: bool) -> None:
+    """From the beginning, if that is requested."""
     async with visit(faulty(Cap("BTCUSDT", 1, listed=listed))) as visit_:
         info = decode_exchange_info((await visit_.get("exchangeInfo"))[2]).symbols["BTCUSDT"]
         assert info.prices_are_exact()

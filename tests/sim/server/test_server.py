@@ -62,8 +62,8 @@ async def test_a_client_that_follows_the_procedure_has_the_true_book() -> None:
         assert {symbol: book.id for symbol, book in books.items()} == last
 
 
-async def test_a_stream_of_a_message_a_second_joins_the_events_of_that_second() -> None:
-    """As many as seconds, the ids of all events and no others, and the true book at each."""
+async def test_a_one_second_stream_joins_the_events_of_each_second() -> None:
+    """There are as many messages as seconds, with the ids of all events and no others, and the true book after each."""
     market = small()
     truth = market.truth()
     async with visit(SimServer(market)) as visit_:
@@ -84,7 +84,7 @@ async def test_a_stream_of_a_message_a_second_joins_the_events_of_that_second() 
         assert book.id == spans[-1][1]
 
 
-async def test_ids_that_begin_anew_are_not_joined_with_those_before() -> None:
+async def test_ids_that_start_over_are_not_joined_with_those_before() -> None:
     """A client of the slow stream sees the break where it is."""
     faults = Faults.of(IdsReset(2.55, first_id=1))
     async with visit(SimServer(small(), faults=faults)) as visit_:
@@ -102,7 +102,7 @@ def _arrived(messages: list[bytes], last: dict[str, int]) -> list[bool]:
 
 
 async def test_snapshots_usually_fall_inside_the_next_event() -> None:
-    """In the middle of a slot the answer's id faults between an event's U and u."""
+    """In the middle of a slot the answer's id lies between an event's U and u."""
     async with visit(SimServer(small(), venue=venue_with(weight_per_minute=60_000))) as visit_:
         visitor = await visit_.listen(BTC)
         ids = set()
@@ -116,7 +116,7 @@ async def test_snapshots_usually_fall_inside_the_next_event() -> None:
 
 
 async def test_with_infinite_speed_events_come_before_and_after_the_snapshot() -> None:
-    """A few events precede the first request, the rest waits for it: there is something to join."""
+    """A few events precede the first request, and the rest waits for it: there is something to join."""
     async with visit(SimServer(small(slots=50), speed=math.inf)) as visit_:
         visitor = await visit_.listen(BTC)
         before = await visitor.count(3)
@@ -140,7 +140,7 @@ async def test_a_client_that_never_asks_does_not_hold_the_others_long() -> None:
 # ── time ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_time_runs_as_fast_as_asked_for() -> None:
+async def test_time_runs_as_fast_as_requested() -> None:
     """At 20 times the speed, 2 s of the exchange take 0.1 s, stamped on its own 100 ms grid."""
     server = SimServer(small(slots=20), speed=20, start_us=1_780_861_677_413_000)
     async with visit(server) as visit_:
@@ -156,7 +156,7 @@ async def test_time_runs_as_fast_as_asked_for() -> None:
 
 
 async def test_event_times_are_the_time_of_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However late the first client listens, an event's E is the end of its slot by the wall clock."""
+    """However late the first client subscribes, an event's E is the end of its slot by the wall clock."""
     monkeypatch.setattr("booktape.sim.server.pacing.time.time_ns", WallClock().now_ns)
 
     async with visit(SimServer(small())) as visit_:
@@ -181,7 +181,7 @@ async def test_the_market_starts_with_the_first_subscription() -> None:
 
 
 async def test_the_market_can_start_at_once() -> None:
-    """With `start_at_once` no client need be there."""
+    """With `start_at_once` no client is needed."""
     async with SimServer(small(slots=3), speed=1000, start_at_once=True) as server:
         await server.finished.wait()
 
@@ -190,7 +190,7 @@ async def test_the_market_can_start_at_once() -> None:
 
 
 async def test_raw_and_combined_streams_carry_the_same_event() -> None:
-    """`/ws/<stream>` sends it bare, `/stream` wrapped with the stream's name, in ms or us."""
+    """`/ws/<stream>` sends it bare, `/stream` wrapped with the stream's name; times are in ms or us."""
     paths = (
         f"/ws/{BTC}",
         "/stream?streams=" + BTC,
@@ -224,7 +224,7 @@ async def test_a_client_may_subscribe_and_unsubscribe_on_an_open_connection() ->
         reply = await visitor.ask(method="NONSENSE", params=[], id=None)
         assert reply["error"]["code"] == 2
         at = next(n for n, m in enumerate(visitor.messages) if b'"id":9' in m)
-        # One slot's events, at most, were already on their way.
+        # At most one slot's events were already on their way.
         assert len(visitor.messages) - at <= 4
 
 
@@ -261,7 +261,7 @@ async def test_request_lines_of_more_than_8_kb_pass() -> None:
 
 
 async def test_exchange_info_lists_symbols_and_the_budget() -> None:
-    """The recorder reads from it what is traded and how fast it may ask."""
+    """The recorder reads from it which symbols are traded and how fast it may send requests."""
     async with visit(
         SimServer(small(*SYMBOLS), venue=venue_with(weight_per_minute=1234))
     ) as visit_:
@@ -273,7 +273,7 @@ async def test_exchange_info_lists_symbols_and_the_budget() -> None:
 
 
 async def test_depth_keeps_the_limit() -> None:
-    """100 levels without a limit, 5,000 at most; the best ones."""
+    """100 levels without a limit, 5,000 at most; always the best ones."""
     async with visit(SimServer(TracedMarket(("BTCUSDT",)))) as visit_:
         whole = Naive(await visit_.depth("BTCUSDT", 9_999))
         assert len(whole.bids) == len(whole.asks) == 5_000
@@ -387,7 +387,7 @@ async def test_a_client_that_connects_too_often_is_refused() -> None:
                 assert answer.status == 400
         with pytest.raises(aiohttp.ClientError):
             await visit_.connect("/ws")
-        # aiohttp tries a GET twice, by itself.
+        # aiohttp itself tries a GET twice.
         assert set(visit_.server.violations) == {"connections"}
 
 
@@ -395,9 +395,9 @@ async def test_a_client_that_connects_too_often_is_refused() -> None:
 async def test_a_slow_client_is_cut_off_and_the_others_are_not(
     monkeypatch: pytest.MonkeyPatch, faults: Faults
 ) -> None:
-    """In real time no more than a bounded number of messages waits for anybody.
+    """In real time no more than a bounded number of messages waits for any client.
 
-    The message that was one too many does not count as sent.
+    The message that exceeded the bound does not count as sent.
     """
     monkeypatch.setattr(client, "QUEUE_MAX", 50)
     offer, ended_by_it = client.Client.offer, []
@@ -421,7 +421,7 @@ async def test_a_slow_client_is_cut_off_and_the_others_are_not(
 
 
 async def test_a_patient_exchange_waits_for_a_slow_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With infinite speed nothing is lost and nothing piles up; when it leaves, all continues."""
+    """With infinite speed nothing is lost and nothing piles up; when the slow client leaves, all others continue."""
     monkeypatch.setattr(client, "QUEUE_MAX", 50)
 
     market = small(slots=3_000)
@@ -445,7 +445,7 @@ async def test_a_patient_exchange_waits_for_a_slow_client(monkeypatch: pytest.Mo
 
 
 async def test_closing_sends_a_close_frame_and_leaves_nothing_behind() -> None:
-    """Clients see a close frame; no task outlives the exchange; a client that never reads delays it little."""
+    """Clients see a close frame; no task outlives the exchange; a client that never reads delays it only a little."""
     async with aiohttp.ClientSession() as http:
         async with SimServer(TracedMarket(("BTCUSDT",)), speed=1000) as server:
             visitor = await Visit(server, http).listen(BTC)
@@ -462,7 +462,7 @@ async def test_closing_sends_a_close_frame_and_leaves_nothing_behind() -> None:
 
 
 async def test_connections_can_be_ended_by_hand() -> None:
-    """A test may close or cut all connections; the exchange stays open for new ones."""
+    """A test may close or cut all connections; the exchange still accepts new ones."""
     async with visit(SimServer(small(), speed=20)) as visit_:
         for abrupt, code in ((False, GOING_AWAY), (True, 1006)):
             visitor = await visit_.listen(BTC)
@@ -482,7 +482,7 @@ async def test_a_port_that_is_taken_is_the_users_mistake() -> None:
 
 
 async def test_an_error_while_playing_is_raised_at_the_end() -> None:
-    """The error of a source that broke is raised."""
+    """The error is that of the failed source."""
 
     class Broken(TracedMarket):
         def advance(self) -> list[MarketMessage]:

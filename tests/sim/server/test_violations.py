@@ -1,4 +1,4 @@
-"""What clients do wrong is counted exactly; what they cannot help is not counted."""
+"""Clients' violations are counted exactly; what a client cannot avoid is not counted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Kind: TypeAlias = Literal["rest", "ws"]
 
 
 def test_a_request_under_way_when_the_limit_was_sent_is_not_counted() -> None:
-    """One on each other connection, for a moment; on the same connection none."""
+    """One on each other connection is excused, for a moment; none on the same connection."""
     violations: Counter[str] = Counter()
     account = RequestLimits(6_000, violations)
     account.silence(429, 30, 100, line="a")
@@ -39,8 +39,8 @@ def test_a_request_under_way_when_the_limit_was_sent_is_not_counted() -> None:
     assert violations == {"retry-after": 3}
 
 
-def test_what_is_under_way_still_has_its_weight() -> None:
-    """A client counts its own weight: beyond the budget each request is one too many."""
+def test_a_request_under_way_still_has_its_weight() -> None:
+    """A client counts its own weight: every request beyond the budget is one too many."""
     violations: Counter[str] = Counter()
     account = RequestLimits(100, violations)
     assert account.charge(60, 1, "a") is None
@@ -49,8 +49,8 @@ def test_what_is_under_way_still_has_its_weight() -> None:
     assert violations == {"weight": 2}
 
 
-def test_bans_grow_for_those_who_come_back() -> None:
-    """Twice as long each time, up to three days; a request inside one begins it again."""
+def test_bans_grow_for_repeat_offenders() -> None:
+    """Each is twice as long, up to three days; a request during a ban restarts it."""
     account = RequestLimits(6_000, Counter())
     owed, now_s = [], 0.0
     for _ in range(14):
@@ -64,20 +64,20 @@ def test_bans_grow_for_those_who_come_back() -> None:
 
 
 async def test_parallel_requests_that_meet_a_limit_are_no_violation() -> None:
-    """Over real sockets: all are refused, none but those after it are counted."""
+    """Over real sockets: all are refused, and only requests sent after the refusals are counted."""
     fault = requests.too_fast(Attempts(first=3, last=3), retry_after_s=20)
     async with visit(faulty(fault, venue=venue_with(weight_per_minute=60_000))) as visit_:
         answers = await asyncio.gather(*(visit_.get(DEPTH) for _ in range(8)))
         assert sorted(status for status, _, _ in answers) == [200, 200, *[429] * 6]
         assert not visit_.server.violations
-        # Two of the eight connections have not been told: each is let off once.
+        # Two of the eight connections have not seen the refusal: each is excused once.
         for _ in range(3):
             await visit_.get(DEPTH)
         assert 1 <= visit_.server.violations["retry-after"] <= 3
 
 
-async def test_a_refused_request_is_no_request() -> None:
-    """What never reached the exchange has no weight and breaks no rule."""
+async def test_a_request_refused_before_the_exchange_does_not_count() -> None:
+    """A request that never reached the exchange has no weight and breaks no rule."""
     faults = (
         requests.too_fast(Attempts(last=1), retry_after_s=60),
         requests.refuse(Attempts(first=2)),
@@ -93,7 +93,7 @@ async def test_a_refused_request_is_no_request() -> None:
 
 
 async def refusal(visit_: Visit, door: Kind) -> tuple[int, Any, bytes]:
-    """Status, headers and body of what a request or a handshake gets."""
+    """Status, headers and body of the reply to a request or a handshake."""
     if door == "rest":
         return await visit_.get(DEPTH)
     handshake = {
@@ -110,7 +110,7 @@ async def refusal(visit_: Visit, door: Kind) -> tuple[int, Any, bytes]:
 @pytest.mark.parametrize("first", ["rest", "ws"])
 @pytest.mark.parametrize("then", ["rest", "ws"])
 @pytest.mark.parametrize("status", [429, 418])
-async def test_a_ban_of_requests_or_handshakes_holds_for_both(
+async def test_a_ban_for_requests_or_handshakes_applies_to_both(
     first: Kind, then: Kind, status: Any
 ) -> None:
     """An attempt before Retry-After has passed is refused and counted; a later one is not."""
@@ -128,8 +128,8 @@ async def test_a_ban_of_requests_or_handshakes_holds_for_both(
         assert visit_.server.violations == {"retry-after": 1}
 
 
-async def test_a_ban_can_stand_in_the_body_alone() -> None:
-    """Until when, in milliseconds by the exchange's clock; a request before that is counted."""
+async def test_a_ban_may_be_stated_in_the_body_alone() -> None:
+    """Its end is in milliseconds by the exchange's clock; a request before that is counted."""
     fault = requests.too_fast(
         Attempts(door="rest", last=1), retry_after_s=25, status=418, told="body"
     )
@@ -147,8 +147,8 @@ async def test_a_ban_can_stand_in_the_body_alone() -> None:
 
 
 @pytest.mark.parametrize("first", ["rest", "ws"])
-async def test_the_firewall_shuts_an_address_out_and_longer_if_it_comes_back(first: Kind) -> None:
-    """403 and a page that says nothing of time; each request or handshake begins the time anew."""
+async def test_the_firewall_shuts_an_address_out_and_longer_if_it_returns(first: Kind) -> None:
+    """403 and a page without a time; each request or handshake restarts the ban."""
     fault = requests.firewall(Attempts(door=first, last=1), seconds=10)
     async with visit(faulty(fault, source=market(slots=None), speed=1)) as visit_:
         attempts: list[Kind] = [first, "rest", "ws", "rest"]
@@ -165,8 +165,8 @@ async def test_the_firewall_shuts_an_address_out_and_longer_if_it_comes_back(fir
         assert visit_.server.violations == {"firewall": 3}
 
 
-def test_what_is_under_way_when_the_firewall_shuts_is_not_counted_and_prolongs_nothing() -> None:
-    """No client can have known of it."""
+def test_attempts_under_way_when_the_firewall_shuts_are_not_counted_and_prolong_nothing() -> None:
+    """The client cannot have known of it."""
     violations: Counter[str] = Counter()
     account = RequestLimits(6_000, violations)
     account.silence(403, 30, 100, line="a", prolongs=True)
@@ -184,7 +184,7 @@ def test_what_is_under_way_when_the_firewall_shuts_is_not_counted_and_prolongs_n
 
 
 def test_six_messages_in_a_second_are_one_too_many() -> None:
-    """A second apart they are not, also when a busy machine reads them a little closer."""
+    """Messages spread over more than a second are not, even if a busy machine reads them a little closer together."""
     rate = Rate(5, 0.9)
     assert [rate.is_exceeded(0.0) for _ in range(5)] == [False] * 5
     assert not rate.is_exceeded(0.95)
@@ -194,7 +194,7 @@ def test_six_messages_in_a_second_are_one_too_many() -> None:
 
 @pytest.mark.parametrize("kind", ["ping", "pong", "text"])
 async def test_every_kind_of_message_counts(kind: str) -> None:
-    """PING, PONG and SUBSCRIBE; five are allowed."""
+    """PING, PONG and SUBSCRIBE; five a second are allowed."""
     async with visit(SimServer(market())) as visit_:
         visitor = await visit_.listen(BTC)
 
@@ -228,8 +228,8 @@ async def test_a_clients_ping_gets_its_pong() -> None:
 # ── pongs ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_pong_answers_its_ping_and_all_before_it() -> None:
-    """As RFC 6455 allows; one that answers nothing is wrong unless it is empty."""
+def test_a_pong_answers_its_ping_and_all_earlier_ones() -> None:
+    """As RFC 6455 allows; a pong that answers no ping is a violation unless it is empty."""
     pings = Pings(7)
     first, second, third = (pings.next(now_s) for now_s in (10.0, 30.0, 50.0))
     assert len({first, second, third}) == 3
@@ -249,8 +249,8 @@ def test_a_pong_answers_its_ping_and_all_before_it() -> None:
 # ── connections ─────────────────────────────────────────────────────────────────────────────
 
 
-async def test_attempts_count_also_where_a_fault_refuses_them() -> None:
-    """The 301st in five minutes is one too many, though none ever became a connection."""
+async def test_attempts_refused_by_a_fault_count_too() -> None:
+    """The 301st in five minutes is one too many, although none became a connection."""
     fault = requests.refuse(Attempts(door="ws"))
     async with visit(faulty(fault)) as visit_:
         for _ in range(150):  # aiohttp tries a GET twice, by itself
