@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable
@@ -20,9 +22,10 @@ from booktape.ship.receipts import open_receipts
 from booktape.ship.removal import remove_shipped
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout, Segment
+from booktape.verify.files import measure
 from retention.test_command import call
 from store.fragile import Disk
-from verify.small import BTC, reseal
+from verify.small import BTC
 
 LATER_US: Final = 10**15
 ALL_TAPES, ALL = Rules(tapes=Limit(age_s=0)), Rules(everything=Limit(age_s=0))
@@ -153,10 +156,15 @@ def test_a_manifest_that_was_made_to_fit_does_not_help(archive: Path) -> None:
     """The receipt has the checksum of the one that was verified."""
     segment = first_of(archive)
     prune(archive, ALL_TAPES, LATER_US)
-    longer(Layout(archive).rows(segment, BTC))
-    reseal(archive)
+    rows, manifest = Layout(archive).rows(segment, BTC), Layout(archive).manifest(segment)
+    longer(rows)
+    sealed = json.loads(manifest.read_bytes())
+    size, digest = measure(rows)
+    sealed["files"][rows.relative_to(archive).as_posix()] |= {"bytes": size, "sha256": digest}
+    manifest.write_text(json.dumps(sealed))
     outcome = prune(archive, ALL, LATER_US)
-    assert "manifest" in outcome.unverified[segment.name]
+    assert "is not the manifest" in outcome.unverified[segment.name]
+    assert rows.is_file()
 
 
 @pytest.mark.parametrize("change", IRREGULAR)
@@ -170,6 +178,7 @@ def test_what_is_no_regular_file_stays_in_place_of_a_tape(
     for rules in (ALL_TAPES, ALL, Rules(Limit(size_bytes=1), Limit(size_bytes=1))):
         outcome = prune(archive, rules, LATER_US)
         assert segment.name in outcome.unverified
+        assert re.search("is a link|is no regular file", outcome.unverified[segment.name])
         assert contents(archive) == before
 
 
