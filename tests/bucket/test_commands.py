@@ -19,7 +19,7 @@ from booktape.recorder.run import ABORTED
 from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.store.catalog import sealed_tapes, unsealed_segments
-from booktape.store.layout import Layout
+from booktape.store.layout import TAPE, Layout
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
 from booktape.verify.stored_files import FolderFiles
@@ -179,6 +179,28 @@ def test_a_finished_recording_is_shipped_to_a_folder(tmp_path: Path) -> None:
     asyncio.run(test())
     copied = {path.relative_to(nas) for path in nas.rglob("*") if path.is_file()}
     assert {path.as_posix() for path in copied} == expected(archive).keys()
+
+
+def test_a_segment_whose_tape_is_lost_is_named(tmp_path: Path) -> None:
+    """It is not shipped, and the exit code is 1; where it was shipped before, it is in the bucket."""
+    archive, nas = tmp_path / "archive", tmp_path / "nas"
+    seal(archive, 1)
+    seal(archive, 2)
+    nas.mkdir()
+    tape = min(archive.glob("tape/*/*"))
+    kept = tape.read_bytes()
+    tape.unlink()
+    name = tape.name.removesuffix(TAPE)
+
+    async def test() -> None:
+        code, out, err = await run("ship", archive, f"file://{nas}")
+        assert (code, f"{name} is not shipped: its tape is lost." in out) == (1, True), err
+        tape.write_bytes(kept)
+        assert (await run("ship", archive, f"file://{nas}"))[0] == 0
+        tape.unlink()
+        assert (await run("ship", archive, f"file://{nas}"))[0] == 0
+
+    asyncio.run(test())
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,13 @@ from booktape.commands.options import NamedPath, seconds
 from booktape.errors import BucketUnavailable, NotRecorded, UsageError
 from booktape.processes.extras import import_extra
 from booktape.processes.terminal import counted, log_to_stderr, write_line
+from booktape.reader.archive_files import ArchiveFiles
+from booktape.reader.removed import lost_tapes
 from booktape.recorder.run import on_stop_signals
+from booktape.ship.receipts import read_receipts
 from booktape.ship.shipper import Shipper
 from booktape.store.catalog import sealed_tapes, unsealed_segments
-from booktape.store.layout import Layout
+from booktape.store.layout import Layout, Segment
 from booktape.store.removals import removed_segments
 
 if TYPE_CHECKING:
@@ -24,10 +27,11 @@ PATIENCE_S: Final = 120.0
 """How long the command keeps trying while no object arrives."""
 
 
-def ship(directory: NamedPath, address: str) -> None:
+def ship(directory: NamedPath, address: str) -> int:
     """Copy all sealed segments of an archive to a bucket. What is already there is not sent again.
 
-    Exit code 75 if the bucket cannot be reached: start again later. See docs/scale.md.
+    Exit code 75 if the bucket cannot be reached: start again later. Exit code 1 if a segment cannot be shipped, for
+    example because its tape is lost. See docs/scale.md.
 
     Parameters
     ----------
@@ -50,6 +54,16 @@ def ship(directory: NamedPath, address: str) -> None:
         write_line(
             f"Not sealed yet: {counted(len(unsealed), 'segment')}. `booktape record` seals them."
         )
+    lost = lost_segments(directory, bucket.address)
+    for segment in lost:
+        write_line(f"{segment.name} is not shipped: its tape is lost.")
+    return int(bool(lost))
+
+
+def lost_segments(directory: Path, address: str) -> list[Segment]:
+    """The segments that cannot be shipped to a bucket because their tape is lost, by name."""
+    shipped = read_receipts(Layout(directory), address)
+    return [one for one in lost_tapes(ArchiveFiles.find(directory)) if one not in shipped]
 
 
 async def _ship(layout: Layout, bucket: Bucket) -> None:
