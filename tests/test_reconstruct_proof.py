@@ -35,7 +35,7 @@ from support.oracle import (
 from support.reconstructions import B, continued, feed_all, known, rows, ticks
 
 NARROW = snapshot(10, {"100": "1", "99": "2"}, {"101": "1"}, limit=2)
-"""A book of which only two bids are known for certain."""
+"""A book with only two bids known for certain."""
 
 WIDE = {"100": "1", "99": "2", "98": "3"}
 

@@ -1,4 +1,4 @@
-"""What must not happen to a value."""
+"""Checks that a value cannot be changed."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from booktape.core.trades import Trade, TradeRow
 from core.frozen import check_frozen
 
 FOR_EVERY_MESSAGE = {BookRow, DepthEvent, WaitingEvent, Trade, TradeRow, BookTicker, TopLevels}
-"""Those that are made for every message or row: there freezing would cost more than it is worth."""
+"""Values made for every message or row, where freezing would cost more than it is worth."""
 
 STATE = {SymbolFeed}
 VALUES = [

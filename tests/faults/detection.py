@@ -34,7 +34,7 @@ SEEDS: Final = 5
 SYMBOL: Final = "BNBUSDT"
 OTHERS: Final = ("LTCBTC", "XMRBTC", "ADABTC")
 AT_S: Final = 45.05
-"""When it happens: between two slots, and after the half minute in which a connection proves busy."""
+"""The fault begins between two slots, and after the half minute in which a connection proves busy."""
 
 SLOT_S: Final = 0.3
 """Events are sent every 0.1 s, and a busy market may have none in a slot; the snapshot of a book that was
@@ -42,7 +42,7 @@ dead from its beginning comes a moment after that."""
 
 PULSE_S: Final = 30.0
 SETTLE_S: Final = 5.0
-"""After the bound, before it is asked whether the book is known again."""
+"""The wait after the bound, before checking whether the book is known again."""
 
 BLOCK: Final = "detection"
 HEAD: Final = ("fault", "bound, s", "seen after, s", "worst, s", "gap begins, s", "reason", "test")

@@ -47,7 +47,7 @@ SETTLE_S: Final = 10.0
 """Until a loss is seen; a loss that only silence shows has its time in `forced_s`."""
 
 AT_S: Final = 20.05
-"""When it happens: between two slots."""
+"""The fault begins between two slots."""
 
 HOUR_S: Final = 3_600.0
 BLOCK: Final = "coverage"

@@ -42,7 +42,7 @@ from booktape.sim.faults.undetectable import StaleWitness
 FAULTLESS_FROM_S: Final = 24.0
 _EVEN: Final = 0.5
 SYMBOLS: Final = ("BNBUSDT", "LTCBTC", "XMRBTC")
-"""None of the busiest: they would only take longer."""
+"""The busiest symbols are not among them: they would only take longer."""
 
 HOURS: Final = frozenset({"outage-hours"})
 """Kinds that make a run long."""
@@ -188,7 +188,7 @@ SILENT_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
         "silence-for-all": lambda d: Deaf(Messages(d.start_s, d.end_s), opened_by_s=d.end_s),
     }
 )
-"""Nothing in the stream betrays these: it takes other evidence to see that a book is not current."""
+"""Nothing in the stream shows these: only other evidence reveals that a book is not current."""
 
 MAKERS: Final = MappingProxyType({**HEARD_MAKERS, **SILENT_MAKERS})
 

@@ -10,7 +10,7 @@ from docs.generated import DOCS
 from faults.losses import BLOCK, CASES, RESYNC_S, SEEDS, Case, losses
 
 MINUTES_S = 100
-"""What lasts longer is for `make test-long`: a shorter case asks the same."""
+"""Longer cases run in `make test-long`: a shorter case tests the same."""
 
 SHORT = [
     pytest.param(case, id=case.name, marks=pytest.mark.long if case.forced_s > MINUTES_S else ())

@@ -140,7 +140,7 @@ class Script:
             self.open()
 
     def open(self) -> int:
-        """The subscription may take effect a little before or after the note that it stands."""
+        """The subscription may take effect a little before or after the note that the connection is open."""
         self.opened += 1
         number, early = self.opened, self.chance.random() < 0.5
         if early:
@@ -177,11 +177,11 @@ class Script:
             self.relief = (old, self.open())
 
     def may_close(self, _: int) -> bool:
-        """Whether others bring what is on its way, too, does not matter here."""
+        """Whether other connections also bring the events on their way does not matter here."""
         return True
 
     def check_relief(self, old: int, new: int) -> None:
-        """What the old one still has on its way is not needed, or happened for the new one too."""
+        """Events still on their way on the old connection are not needed, or also go to the new one."""
         for message in self.queues[old]:
             machine = self.machine.syncs[message.symbol]
             is_new = message.last_id > machine.update_id and not message.is_witness

@@ -22,7 +22,7 @@ from properties.market import Market
 from support.oracle import combined, doubles
 
 LEVELS: Final = 2
-"""In place of 20: the markets here have six prices a side."""
+"""Instead of 20, because the markets here have six prices a side."""
 
 
 class ProvedScript(Script):

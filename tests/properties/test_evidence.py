@@ -27,7 +27,7 @@ from properties.faulty_world import Step, World, play_world
 from properties.ledger import Violation
 
 SCRIPTS: Final = 250
-"""Of each kind, tried for each loosened rule."""
+"""The number of scripts of each kind that are tried for each loosened rule."""
 
 Loosened: TypeAlias = tuple[object, str, Any]
 
@@ -128,7 +128,7 @@ ONLY: Final[dict[str, tuple[Step, ...]]] = {
     "gap: begins at a connection's end": (World.cut, World.mute_all),
     "break: ignored": (World.break_off, World.trade_again),
 }
-"""Scripts with these faults alone find a rule that shows seldom."""
+"""Scripts with only these faults find a loosened rule that rarely shows."""
 
 
 def first_violation(only: tuple[Step, ...]) -> tuple[int, bool, Violation] | None:

@@ -21,7 +21,7 @@ from properties.ledger import Violation
 pytestmark = pytest.mark.long
 
 SCRIPTS: Final = 500
-"""Tried for each loosened rule, in both kinds of script."""
+"""The number tried for each loosened rule, in both kinds of script."""
 
 Loosened: TypeAlias = tuple[type[SymbolFeed | FeedArbiter], str, Callable[..., Any]]
 

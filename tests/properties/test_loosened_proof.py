@@ -31,7 +31,7 @@ from properties.proved_script import play_proved
 pytestmark = pytest.mark.long
 
 SCRIPTS: Final = 500
-"""Tried for each loosened rule; nearly all show themselves within the first hundred."""
+"""The number tried for each loosened rule; nearly all are found within the first hundred."""
 
 Loosened: TypeAlias = tuple[object, str, Callable[..., Any]]
 

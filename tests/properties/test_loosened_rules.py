@@ -23,7 +23,7 @@ from properties.ledger import Violation
 pytestmark = pytest.mark.long
 
 SCRIPTS: Final = 500
-"""Tried for each loosened rule; nearly all show themselves within the first twenty."""
+"""The number tried for each loosened rule; nearly all are found within the first twenty."""
 
 Table: TypeAlias = tuple[Rule, ...]
 COLD, SYNCING, LIVE = State.COLD, State.SYNCING, State.LIVE

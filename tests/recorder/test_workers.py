@@ -34,7 +34,7 @@ from booktape.wire.endpoints import Venue
 VIEW: Final = BookView(1, 1, 1, 1, [], [], 0, 0, None, None, 0.0, 0.0, [], [])
 BOOK: Final = BookStatus("BTCUSDT", "live", 1, 10, 1, 0)
 LONG: Final = RecorderStatus(1, 1, (BOOK,) * 20_000, 1, 0, 0.0, 1, 1, 1, "first")
-"""Many times what a pipe holds."""
+"""Many times the capacity of a pipe."""
 
 PATIENCE_S: Final = 120.0
 

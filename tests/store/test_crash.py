@@ -21,7 +21,7 @@ from store.small_recording import RECORDS, expected, record
 from support.archives import open_archive
 
 APART = pytest.mark.parametrize("apart", [13, pytest.param(1, marks=pytest.mark.long)])
-"""How many operations lie between two at which it is killed."""
+"""The step between the operations at which it is killed."""
 
 
 def crash_a_recording(disk: Disk, root: Path, chosen: int) -> int:

@@ -38,7 +38,7 @@ from support.oracle import SECOND
 
 T = TypeVar("T")
 AT_ONCE: Final = 5
-"""Records that are handed over together; then comes a flush."""
+"""The number of records that are handed over together, before a flush."""
 
 A_WHILE: Final = 5
 """This many operations in a row are refused: each attempt ends at its first."""
@@ -123,7 +123,7 @@ def leave_torn(root: Path) -> None:
 STRIDES: Final = {"record": 1, "recover": 3, "rebuild": 3}
 ALL: Final = "BOOKTAPE_EVERY_REFUSAL" in os.environ
 APART = pytest.mark.parametrize("apart", [23, pytest.param(1, marks=pytest.mark.long)])
-"""What that number is multiplied by."""
+"""The factor by which that step is multiplied."""
 
 
 @pytest.mark.parametrize(

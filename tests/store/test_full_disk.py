@@ -17,7 +17,7 @@ from store.small_recording import RECORDS, perform, record
 from support.archives import open_archive
 
 APART = pytest.mark.parametrize("apart", [23, pytest.param(1, marks=pytest.mark.long)])
-"""How many operations lie between two at which the disk is full."""
+"""The step between the operations at which the disk fills up."""
 
 
 @APART
