@@ -172,7 +172,7 @@ async def test_a_stall_holds_frames_back_while_pings_continue() -> None:
 
 async def test_a_client_is_not_called_slow_after_a_stall(monkeypatch: pytest.MonkeyPatch) -> None:
     """The client did nothing wrong: messages that piled up during the stall do not count against it."""
-    monkeypatch.setattr("booktape.sim.server.client.QUEUE_MAX", 5)
+    monkeypatch.setattr("booktape.sim.server.step_queue.QUEUE_MAX", 5)
 
     async with visit(faulty(Stall(0.3, 2.0), speed=20)) as visit_:
         visitor = await visit_.listen(BTC)

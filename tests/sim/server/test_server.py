@@ -19,7 +19,7 @@ from booktape.sim.faults.messages import Drop
 from booktape.sim.faults.steps import GOING_AWAY, POLICY_VIOLATION
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
 from booktape.sim.messages import MarketMessage, Message, stream_name
-from booktape.sim.server import client
+from booktape.sim.server import client, step_queue
 from booktape.sim.server.client import CLOSE_WITHIN_S
 from booktape.sim.server.server import SimServer
 from booktape.wire.binance import decode_event
@@ -399,7 +399,7 @@ async def test_a_slow_client_is_cut_off_and_the_others_are_not(
 
     The message that exceeded the bound does not count as sent.
     """
-    monkeypatch.setattr(client, "QUEUE_MAX", 50)
+    monkeypatch.setattr(step_queue, "QUEUE_MAX", 50)
     offer, ended_by_it = client.Client.offer, []
 
     def noted(self: client.Client, message: Message, number: int, now_s: float) -> bool:
@@ -422,7 +422,7 @@ async def test_a_slow_client_is_cut_off_and_the_others_are_not(
 
 async def test_a_patient_exchange_waits_for_a_slow_client(monkeypatch: pytest.MonkeyPatch) -> None:
     """With infinite speed nothing is lost and nothing piles up; when the slow client leaves, all others continue."""
-    monkeypatch.setattr(client, "QUEUE_MAX", 50)
+    monkeypatch.setattr(step_queue, "QUEUE_MAX", 50)
 
     market = small(slots=3_000)
     server = SimServer(market, speed=math.inf, patience_s=0)

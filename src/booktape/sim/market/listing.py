@@ -144,11 +144,11 @@ _QUOTES: Final = {
 
 _LEVELS_LEAST: Final = 40
 _TICKS_PER_LEVEL: Final = 100
-"""The least number of prices for each level that a side starts with; with fewer, books would have no empty prices."""
+"""The minimum number of prices for each level that a side starts with; with fewer, hardly a price would be empty."""
 
 
 def spot(count: int = SYMBOLS_MAX) -> tuple[Listing, ...]:
-    """`count` symbols, the busiest first; a few are as mixed as all of them."""
+    """`count` symbols, the busiest first; a small number has the same mix as all of them."""
     if not 1 <= count <= SYMBOLS_MAX:
         raise ValueError(f"an exchange has 1 to {SYMBOLS_MAX} symbols, not {count}")
     names = _names()

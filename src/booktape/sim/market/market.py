@@ -4,8 +4,8 @@ Pure: no clock and no I/O. A slot's updates carry consecutive ids, one level cha
 slot's event coalesces them. A snapshot taken within a slot shows the updates made so far, so its
 `lastUpdateId` usually falls inside the next event, as on the real exchange.
 
-A symbol begins to trade once a client subscribes to it (see `want`). Many new symbols begin a few in each
-slot: making books takes time, and a market of 1,400 would otherwise be seconds late.
+A symbol begins to trade once a client subscribes to it (see `want`). If many are new, only some begin in
+each slot: making books takes time, and a market of 1,400 would otherwise be seconds late.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class Market:
     def want(self, streams: Collection[str]) -> None:
         """From now on send the witnesses and trades among these streams.
 
-        A symbol stands still as long as none of its streams is subscribed to and its book has not been requested. Until
-        this is called, all symbols trade, and no witness is sent.
+        A symbol stands still until one of its streams is subscribed to or its book is requested. Until this is called,
+        all symbols trade, and no witness is sent.
         """
         self._streams, self._wanted = streams, {one.partition("@")[0] for one in streams}
         for market in self._markets.values():
@@ -109,7 +109,7 @@ class Market:
         return (self.slot + 1) * SLOT_MS / 1_000
 
     def advance(self) -> list[MarketMessage]:
-        """Do what is due, and return what is to be sent: the slot's messages of all symbols that trade."""
+        """Do what is due, and return the messages to send: the slot's, of all symbols that trade."""
         self._begin_wanted()
         now_s = self._end_s()
         self.slot += 1

@@ -67,7 +67,7 @@ class Ladder:
         return steps * grid or ticks
 
     def free(self, ticks: int, grid: int = 1) -> int | None:
-        """The first price without a level from this one on, away from the touch, in steps of `grid`; None below 1."""
+        """The first price without a level from this one on, away from the touch, by `grid`; None at 0 or below."""
         while ticks in self.lots:
             ticks += self.behind * grid
         return ticks if ticks > 0 else None

@@ -171,8 +171,8 @@ class ReplaySource:
     def _feed_books(self, played: Played) -> None:
         """Feed the books. A tape can be read alone, so each tape begins with no books.
 
-        A recorder loses its books when it stops, but here they go only when another tape continues its tape: at the end
-        of the recording, the last books stay as they are.
+        A recorder that stops loses its books. Here they are dropped only when another tape continues its tape, so the
+        last books stay as they are at the end of the recording.
         """
         record = played.record
         if isinstance(record, SegmentStart):

@@ -1,4 +1,4 @@
-"""One WebSocket client of the simulated exchange: its subscriptions, its pings and its send queue.
+"""One WebSocket client of the simulated exchange: what is sent to it, and what it sends.
 
 An exchange that waits for clients (infinite speed, or a recording) waits for one that reads slowly, and all
 others wait with it; otherwise a slow client is cut off, as by the real exchange.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from math import inf
 from types import MappingProxyType
 from typing import Final, assert_never
 
@@ -31,6 +30,7 @@ from booktape.sim.messages import Encoding, Message
 from booktape.sim.server.exchange import Exchange
 from booktape.sim.server.limits import INCOMING_PER_SECOND, JITTER_S, Rate
 from booktape.sim.server.pings import Pings
+from booktape.sim.server.step_queue import StepQueue
 from booktape.sim.server.tcp import abort, discard_incoming
 from booktape.wire.encode import encode_combined, encode_server_shutdown
 
@@ -39,9 +39,6 @@ CLOSE_WITHIN_S: Final = 1.0
 
 PONG_LOOKED_FOR_S: Final = 1.0
 """How long to wait for a pong that may lie unread in our own socket, before it counts as missing."""
-
-QUEUE_MAX: Final = 4_000
-"""How many messages (or a few more) may wait to be sent to one client, so that memory stays bounded."""
 
 _REASONS: Final = MappingProxyType(
     {"messages": "Too many requests", "pong": "Pong timeout", "streams": "Too many streams"}
@@ -72,9 +69,7 @@ class Client:
         self._faults = faults
         unit = request.query.get("timeUnit", "").upper()
         self._encoding = Encoding(request.path == "/stream", microseconds=unit == "MICROSECOND")
-        self._steps: asyncio.Queue[SingleStep] = asyncio.Queue()
-        self._steps_max: float = QUEUE_MAX
-        self._step_done = asyncio.Event()
+        self.queue = StepQueue()
         self._is_half_open = False
         self._sent = 0
         self._pings = Pings(number)
@@ -87,7 +82,7 @@ class Client:
         """Send, ping and read until either side ends the connection."""
         try:
             async with self._group:
-                sending = self._group.create_task(self._perform_queued())
+                sending = self._group.create_task(self.queue.perform_all(self._perform))
                 pinging = self._group.create_task(self._ping())
                 self.perform_now(self._faults.steps(self.number))
                 await self._read(on_text)
@@ -165,44 +160,18 @@ class Client:
             delay_s = self._exchange.clock.real_s(step.after_s)
             loop = asyncio.get_running_loop()
             self._timers.append(loop.call_later(delay_s, self.perform_now, (step.step,)))
-        elif self._steps.qsize() >= self._steps_max and not self._exchange.waits_for_clients:
+        elif self.queue.is_full and not self._exchange.waits_for_clients:
             self._exchange.violations["slow"] += 1
             self._discard()
             abort(self._request)
         else:
-            self._steps.put_nowait(step)
-
-    async def wait_for_room(self) -> None:
-        """Return when there is room for more in the queue."""
-        while self._steps.qsize() >= QUEUE_MAX and not self.has_ended:
-            self._step_done.clear()
-            await self._step_done.wait()
-
-    async def drained(self) -> None:
-        """Return when no queued step is left."""
-        await self._steps.join()
-
-    async def _perform_queued(self) -> None:
-        """Perform all queued steps, in order, until cancelled."""
-        while True:
-            step = await self._steps.get()
-            try:
-                await self._perform(step)
-            finally:
-                self._steps.task_done()
-                self._step_done.set()
-            if self._steps.empty():
-                self._steps_max = QUEUE_MAX
+            self.queue.put(step)
 
     async def _perform(self, step: SingleStep) -> None:
         if isinstance(step, Send):
             wait_s = step.not_before_s - self._exchange.clock.now_s()
             if wait_s > 0:
-                # A client is not slow because a fault holds messages back: its limit grows by what piled up meanwhile.
-                # While the fault lasts there is no limit, and all of it waits in memory.
-                self._steps_max = inf
-                await self._exchange.clock.pause(wait_s)
-                self._steps_max = QUEUE_MAX + self._steps.qsize()
+                await self.queue.hold(self._exchange.clock.pause(wait_s))
             await self._transmit(step.payload, WSMsgType.BINARY if step.binary else WSMsgType.TEXT)
         elif isinstance(step, Announce):
             raw = encode_server_shutdown(self._exchange.time_us() // 1_000)
@@ -233,10 +202,7 @@ class Client:
         self.has_ended = True
         for timer in self._timers:
             timer.cancel()
-        while not self._steps.empty():
-            self._steps.get_nowait()
-            self._steps.task_done()
-        self._step_done.set()
+        self.queue.discard()
 
     async def _ping(self) -> None:
         """Send pings, each with its own payload, and end the connection when a pong is missing."""

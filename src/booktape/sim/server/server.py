@@ -132,7 +132,7 @@ class SimServer(Exchange):
             await self.pacer.run(self._publish)
             for host in self._hosts:
                 for client in list(host.streams.clients):
-                    await client.drained()
+                    await client.queue.wait_until_done()
         finally:
             # Also after an error, which `async with` raises at its end.
             self.finished.set()

@@ -58,7 +58,7 @@ class Streams:
                 self._exchange.pacer.expect_requests(self._symbols_of([stream]))
         if self._exchange.waits_for_clients:
             for client in list(self.clients):
-                await client.wait_for_room()
+                await client.queue.wait_for_room()
 
     def _with_seconds(self, messages: Iterable[Message], now_s: float) -> Iterable[Message]:
         """These messages; in a new second, the last second's events come first, joined for the stream `@depth`."""
