@@ -38,7 +38,7 @@ class Fault(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request, and the fault that it met."""
+    """A request, and the fault applied to it."""
 
     method: str
     path: str
@@ -88,7 +88,7 @@ class FaultyProxy:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        # A client that was killed, or gave up, is no failure of the proxy.
+        # A client that was killed, or gave up, is not a failure of the proxy.
         with client:
             try:
                 self._answer(client)

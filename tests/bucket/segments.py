@@ -1,4 +1,4 @@
-"""Sealed segments without a recorder: what is in their files does not matter to shipping."""
+"""Sealed segments without a recorder: the content of their files does not matter to shipping."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SYMBOL = "币安USDT"
 
 
 def seal(root: Path, number: int, size_bytes: int = 200) -> Segment:
-    """One segment of a tape, rows and three small tables; the tape comes last, as a recorder has it."""
+    """One segment with a tape, rows and three small tables; the tape comes last, as with a recorder."""
     layout = Layout(root)
     segment = Segment(number * HOUR_US, f"a{number}")
     files = [layout.rows(segment, SYMBOL), *(layout.table(segment, name) for name in TABLES)]
@@ -66,7 +66,7 @@ def expected(root: Path) -> dict[str, tuple[int, str]]:
 
 
 def assert_whole(address: str, port: int, wanted: dict[str, tuple[int, str]]) -> set[str]:
-    """Each manifest that is there has all of its files there; no object is cut off or foreign. Returns the names.
+    """Each manifest in the bucket has all of its files there; no object is cut off or foreign. Returns the names.
 
     Manifests are listed first: a list comes in pages, so an object that is put meanwhile may be only on a later page.
     """

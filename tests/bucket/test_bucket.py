@@ -29,7 +29,7 @@ def content_of(folder: Path, data: bytes) -> Content:
 
 
 def put(address: str, content: Content, *, look_first: bool = False) -> bool:
-    """Put it at KEY; whether it was there."""
+    """Put it at KEY; returns whether it was already there."""
     return asyncio.run(Bucket("--ship", address).put(KEY, content, look_first=look_first))
 
 
@@ -45,16 +45,16 @@ def test_an_object_has_the_bytes_of_the_file(address: str, content: Content) -> 
 
 
 def test_an_empty_file_is_an_object_too(address: str, tmp_path: Path) -> None:
-    """Though it cannot be mapped into memory."""
+    """Although it cannot be mapped into memory."""
     assert not put(address, content_of(tmp_path, b""))
     assert stored(address) == b""
 
 
 @pytest.mark.parametrize("look_first", [False, True])
-def test_what_is_there_with_the_same_bytes_is_left(
+def test_an_existing_object_with_the_same_bytes_is_left(
     proxy: FaultyProxy, address: str, content: Content, look_first: bool
 ) -> None:
-    """It counts as there; after a look it is not even sent."""
+    """It counts as shipped; once it has been compared it is not even sent."""
     put(address, content)
     proxy.requests.clear()
     assert put(address, content, look_first=look_first)
@@ -67,7 +67,7 @@ def test_what_is_there_with_the_same_bytes_is_left(
 def test_another_object_is_never_overwritten(
     address: str, content: Content, tmp_path: Path, other: bytes, look_first: bool
 ) -> None:
-    """Of another size, or of the same: it stays, and the error names it."""
+    """Of another size or of the same: it stays, and the error names it."""
     put(address, content_of(tmp_path, other))
     with pytest.raises(ObjectDiffers, match=f"{address}/{KEY} already exists, with different"):
         put(address, content, look_first=look_first)
@@ -81,7 +81,7 @@ def test_another_object_is_never_overwritten(
 def test_trouble_on_the_way_is_worth_another_try(
     proxy: FaultyProxy, address: str, content: Content, fault: Fault
 ) -> None:
-    """One error for all of it. The next attempt succeeds, whether the object was made or not."""
+    """Every kind is the same error. The next attempt succeeds, whether the object was made or not."""
     proxy.choose = lambda method, _: fault if method == "PUT" else Fault.NONE
     with pytest.raises(BucketUnavailable):
         put(address, content)
@@ -100,8 +100,8 @@ def test_a_request_without_an_answer_is_given_up(
         put(address, content)
 
 
-def test_a_slow_way_is_a_way(proxy: FaultyProxy, address: str, content: Content) -> None:
-    """In twenty pieces, with pauses."""
+def test_a_slow_connection_succeeds(proxy: FaultyProxy, address: str, content: Content) -> None:
+    """Twenty pieces, with pauses."""
     proxy.choose = lambda _method, _path: Fault.SLOW
     assert not put(address, content)
     assert stored(address) == bytes(content.data)
@@ -110,15 +110,15 @@ def test_a_slow_way_is_a_way(proxy: FaultyProxy, address: str, content: Content)
 def test_credentials_that_can_only_put_are_enough(
     proxy: FaultyProxy, address: str, content: Content
 ) -> None:
-    """A service that does not say whether there is an object: the put itself finds out."""
+    """If a service does not say whether there is an object, the put itself finds out."""
     proxy.choose = lambda method, _: Fault.NONE if method == "PUT" else Fault.FORBIDDEN
     assert not put(address, content, look_first=True)
 
 
-def test_an_etag_that_is_no_md5_makes_us_read_the_object(
+def test_an_object_is_read_back_if_its_etag_is_no_md5(
     proxy: FaultyProxy, address: str, content: Content
 ) -> None:
-    """As where the service encrypts with its own keys."""
+    """For example where the service encrypts with its own keys."""
     proxy.choose = lambda _method, _path: Fault.OTHER_ETAG
     assert not put(address, content)
     assert [request.method for request in proxy.requests] == ["PUT", "GET"]
@@ -127,14 +127,14 @@ def test_an_etag_that_is_no_md5_makes_us_read_the_object(
 def test_an_object_that_the_service_shortened_is_found(
     proxy: FaultyProxy, address: str, content: Content
 ) -> None:
-    """Its ETag is right for what it has, and wrong for what we sent."""
+    """Its ETag matches the stored bytes, not the bytes that were sent."""
     proxy.choose = lambda _method, _path: Fault.SHORTENED
     with pytest.raises(ObjectDiffers):
         put(address, content)
 
 
-def test_a_bucket_that_is_not_there_is_refused(address: str, content: Content) -> None:
-    """By the code of the answer."""
+def test_a_missing_bucket_is_refused(address: str, content: Content) -> None:
+    """By the error code of the answer."""
     with pytest.raises(
         BucketRefused, match=r"s3://no-such/x refused: status 404 Not Found \(NoSuch"
     ):
@@ -143,7 +143,7 @@ def test_a_bucket_that_is_not_there_is_refused(address: str, content: Content) -
 
 
 def test_a_folder_is_a_bucket(tmp_path: Path, content: Content) -> None:
-    """Its objects have no checksum, so they are read back. Another file is not overwritten."""
+    """Its objects have no checksum, so they are read back. A different file is not overwritten."""
     (tmp_path / "nas").mkdir()
     address = f"file://{tmp_path}/nas"
     assert not put(address, content)
@@ -153,8 +153,8 @@ def test_a_folder_is_a_bucket(tmp_path: Path, content: Content) -> None:
         put(address, content_of(tmp_path, b"other"))
 
 
-def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path, content: Content) -> None:
-    """It is a disk that is not mounted, and may be before the next attempt."""
+def test_a_missing_folder_is_not_made(tmp_path: Path, content: Content) -> None:
+    """It may be a disk that is not mounted yet, and is mounted before the next attempt."""
     bucket = Bucket("--ship", f"file://{tmp_path}/nas")
     with pytest.raises(BucketRefused, match="there is no folder"):
         asyncio.run(bucket.put(KEY, content, look_first=True))
@@ -167,7 +167,7 @@ def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path, content: Content
     ["s3://bucket", "s3://bucket/a/b/", "gs://bucket/a", "file:///a/b", "file:///a%20b"],
 )
 def test_an_address_is_kept_as_it_was_written(address: str) -> None:
-    """But for a slash at its end."""
+    """Except for a slash at its end."""
     assert Bucket("--ship", address).address == address.rstrip("/")
 
 
@@ -179,8 +179,8 @@ def test_an_address_is_kept_as_it_was_written(address: str) -> None:
         *("s3://id:secret@a/b", "s3://a/b?secret=c", "s3://a/b#c", "s3://a/" + "b" * 250),
     ],
 )
-def test_what_is_no_address_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one sentence, and no secret in it."""
+def test_an_invalid_address_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one sentence that contains no secret."""
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
     with pytest.raises(UsageError, match=r"^--ship ") as refused:
         Bucket("--ship", address)
@@ -188,8 +188,8 @@ def test_what_is_no_address_is_refused(address: str, monkeypatch: pytest.MonkeyP
     assert "\n" not in str(refused.value)
 
 
-def test_a_reason_has_nothing_secret() -> None:
-    """No query of an address, which may be signed; of an answer its code alone."""
+def test_a_reason_contains_no_secret() -> None:
+    """No query of an address, which may be signed; of an answer only the error code."""
     azure = (
         "Generic MicrosoftAzure error: Error performing PUT https://a.example/c/x?sig=SECRET&se=2 in 3ms - "
         "Server returned non-2xx status code: 400 Bad Request: <Error><Code>AuthError</Code>"

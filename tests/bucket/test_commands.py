@@ -42,14 +42,14 @@ def command(server: SimServer, out: Path, address: str, *more: str) -> tuple[str
 
 
 def assert_no_secret(root: Path, *texts: str) -> None:
-    """Not in the log, and in no file of the archive."""
+    """Neither in the log nor in any file of the archive."""
     assert not [text for text in texts if SECRET in text]
     files = [path for path in root.rglob("*") if path.is_file()]
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
 async def recorded(process: Process) -> str:
-    """Until two segments have ended and a book is known; then it is stopped. Returns its log."""
+    """Records until two segments have ended and a book is known, then stops. Returns the log."""
     heard = await log_until(process, "book synced")
     for _ in range(2):
         heard += await log_until(process, "new segment")
@@ -59,10 +59,10 @@ async def recorded(process: Process) -> str:
     return heard
 
 
-def test_what_is_recorded_is_in_the_bucket_at_the_end(
+def test_everything_recorded_is_in_the_bucket_at_the_end(
     address: str, s3_port: int, tmp_path: Path
 ) -> None:
-    """Every sealed file, equal to the byte; the log and `info` say so, and name no secret."""
+    """Every sealed file, equal to the byte; the log and `info` say so, and contain no secret."""
 
     async def test() -> None:
         async with SimServer(Market(SYMBOLS)) as server:
@@ -79,10 +79,10 @@ def test_what_is_recorded_is_in_the_bucket_at_the_end(
     assert verify(FolderFiles(tmp_path), Scope(), 1).exit_code == 0
 
 
-def test_a_bucket_that_is_away_holds_up_nothing(
+def test_an_unavailable_bucket_delays_nothing(
     proxy: FaultyProxy, address: str, s3_port: int, tmp_path: Path
 ) -> None:
-    """Recording continues, and what waited is shipped once it is back, also after the end."""
+    """Recording continues, and waiting segments are shipped once the bucket is back, even after the end."""
     proxy.choose = lambda *_: Fault.REFUSED
 
     async def test() -> None:
@@ -103,10 +103,10 @@ def test_a_bucket_that_is_away_holds_up_nothing(
     assert objects(address, s3_port) == expected(tmp_path)
 
 
-def test_what_is_left_is_shipped_by_the_next_start(
+def test_remaining_segments_are_shipped_by_the_next_start(
     proxy: FaultyProxy, address: str, s3_port: int, tmp_path: Path
 ) -> None:
-    """A second signal during the last effort ends it: exit 75, with one sentence. A kill in the middle costs no more."""
+    """A second signal during the last attempt ends it: exit 75, one sentence. A kill in the middle costs no more."""
     proxy.choose = lambda *_: Fault.BUSY
 
     async def test() -> None:
@@ -124,7 +124,7 @@ def test_what_is_left_is_shipped_by_the_next_start(
             puts = 0
 
             def cut_off(method: str, _path: str) -> Fault:
-                # Only puts: an object that is looked for before it is put would else be looked for until the end.
+                # Only puts: otherwise the check for an object before its put would be repeated until the end.
                 nonlocal puts
                 puts += method == "PUT"
                 return Fault.CUT_ANSWER if method == "PUT" and puts >= 4 else Fault.NONE
@@ -148,7 +148,7 @@ def test_what_is_left_is_shipped_by_the_next_start(
 def test_several_workers_share_one_shipper_and_old_segments_are_removed(
     address: str, s3_port: int, tmp_path: Path
 ) -> None:
-    """It runs in the process that started them. The last segment of each worker stays; the bucket has all."""
+    """It runs in the parent process. The last segment of each worker stays; the bucket has all segments."""
 
     async def test() -> None:
         async with SimServer(Market(SYMBOLS)) as server:
@@ -164,7 +164,7 @@ def test_several_workers_share_one_shipper_and_old_segments_are_removed(
 
 
 def test_a_finished_recording_is_shipped_to_a_folder(tmp_path: Path) -> None:
-    """`booktape ship`: an equal archive. A second time nothing is left to do; an archive without any is a mistake."""
+    """`booktape ship`: an equal archive. A second run has nothing to do; an archive without segments is a mistake."""
     archive, nas = tmp_path / "archive", tmp_path / "nas"
     seal(archive, 1)
     nas.mkdir()
@@ -212,8 +212,10 @@ def test_a_segment_whose_tape_is_lost_is_named(tmp_path: Path) -> None:
         (("--ship", "s3://a/b", "--ship-keep", "never"), "is not a valid duration"),
     ],
 )
-def test_mistakes_are_one_sentence(options: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
-    """And nothing is written: no folder, no receipt."""
+def test_mistakes_are_reported_in_one_sentence(
+    options: tuple[str, ...], sentence: str, tmp_path: Path
+) -> None:
+    """Nothing is written: no folder, no receipt."""
     out = tmp_path / "new"
     given = [option.format(out=out) for option in options]
     command, bound, _ = app.parse_args(["record", "BTCUSDT", "--out", str(out), *given])
@@ -224,7 +226,7 @@ def test_mistakes_are_one_sentence(options: tuple[str, ...], sentence: str, tmp_
 
 
 def test_an_archive_is_not_its_own_copy(tmp_path: Path) -> None:
-    """By no other name: else `--ship-keep 0` would remove what is nowhere else."""
+    """Not under another name either: otherwise `--ship-keep 0` would remove files that exist nowhere else."""
     seal(tmp_path / "archive", 1)
     (tmp_path / "link").symlink_to(tmp_path / "archive")
     with again(tmp_path / "archive", tmp_path / "mount"):
@@ -234,10 +236,10 @@ def test_an_archive_is_not_its_own_copy(tmp_path: Path) -> None:
     bucket_at("--ship", f"file://{tmp_path}/archive-2", tmp_path / "archive")
 
 
-def test_a_bucket_that_refuses_ends_the_command_with_a_sentence(
+def test_a_refusal_by_the_bucket_ends_the_command_with_a_sentence(
     address: str, tmp_path: Path
 ) -> None:
-    """By exit 2: no such bucket. `record` would continue, and log it."""
+    """With exit 2: no such bucket. `record` would continue, and log it."""
     assert address
     seal(tmp_path, 1)
 
@@ -252,7 +254,7 @@ def test_a_bucket_that_refuses_ends_the_command_with_a_sentence(
 def test_a_wrong_symbol_does_not_wait_for_the_bucket(
     proxy: FaultyProxy, address: str, tmp_path: Path
 ) -> None:
-    """And leaves no receipts behind."""
+    """No receipts are left behind."""
     proxy.choose = lambda *_: Fault.REFUSED
     out = tmp_path / "new"
 
@@ -266,8 +268,8 @@ def test_a_wrong_symbol_does_not_wait_for_the_bucket(
     assert not out.exists()
 
 
-def test_without_the_extra_there_is_a_sentence(tmp_path: Path) -> None:
-    """Which says what to install. `record` without --ship needs no library."""
+def test_without_the_extra_a_sentence_says_what_to_install(tmp_path: Path) -> None:
+    """`record` without --ship needs no library."""
     (tmp_path / "obstore.py").write_text("raise ModuleNotFoundError(name='obstore')")
     seal(tmp_path / "archive", 1)
 

@@ -38,7 +38,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(archive: Path) -> Path:
-    """What one process makes of the folder. Never written to."""
+    """The result of one process on the folder. Never written to."""
     out = archive.parent / "alone"
     assert run("rebuild", archive, "--every", "2", "--out", out)[0] == 0
     return out
@@ -48,7 +48,7 @@ def alone(archive: Path) -> Path:
 def environment(
     s3_port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[pytest.MonkeyPatch]:
-    """Leads to the server, and temporary files to a folder of these tests."""
+    """Points to the server, and temporary files to a folder of these tests."""
     with pytest.MonkeyPatch.context() as patch:
         lead_to(s3_port, patch)
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("temporary")))
@@ -56,7 +56,7 @@ def environment(
 
 
 class Buckets(NamedTuple):
-    """Addresses: of the archive, and of what one process has rebuilt from its folder. Nothing is put there."""
+    """Addresses: of the archive, and of the folder as rebuilt by one process. Nothing is put there."""
 
     source: str
     rebuilt: str
@@ -73,19 +73,19 @@ def buckets(s3_port: int, archive: Path, alone: Path) -> Buckets:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A scheduler, and two workers that are separate processes, with the credentials in their environment."""
+    """A scheduler and two workers in separate processes, with the credentials in their environment."""
     with two_workers() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def expected(alone: Path) -> dict[str, Any]:
-    """What one process says of the rebuilt folder."""
+    """The report of one process on the rebuilt folder."""
     return report(alone)
 
 
 def here(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
-    """Run a command in this process, which is quicker."""
+    """Run a command in this process, which is faster."""
     capsys.readouterr()
     code = cli.run([str(argument) for argument in arguments])
     return code, *capsys.readouterr()
@@ -106,7 +106,7 @@ def temporary_files() -> list[Path]:
 def test_a_bucket_is_rebuilt_and_verified(
     buckets: Buckets, alone: Path, expected: object, tmp_path: Path, way: tuple[str, ...]
 ) -> None:
-    """To the byte as from a folder by one process; then nothing is left to do."""
+    """To the byte as by one process from a folder; afterwards there is nothing left to do."""
     out = tmp_path / "out"
     code, said, err = run(*rebuilding(buckets.source, out, *way))
     assert (code, said, err) == (0, f"{SEGMENTS} segments: {SEGMENTS} rebuilt.\n", "")
@@ -128,10 +128,10 @@ def test_shards_of_a_bucket_are_put_together(
     assert report(buckets.rebuilt, *results) == expected
 
 
-def test_a_bucket_is_exported_as_its_folder(
+def test_a_bucket_is_exported_like_its_folder(
     buckets: Buckets, archive: Path, cluster: Any, tmp_path: Path
 ) -> None:
-    """By segments on a cluster, and as a whole."""
+    """Segment by segment on a cluster, and as a whole."""
     cases: dict[str, tuple[str, ...]] = {
         "whole": (),
         "segments": ("--per-segment", "--dask", cluster.scheduler_address),
@@ -149,10 +149,10 @@ def test_a_bucket_is_exported_as_its_folder(
 # ── workers that die ────────────────────────────────────────────────────────────────────────
 
 
-def test_workers_of_the_cluster_are_killed_amid_the_work(
+def test_workers_of_the_cluster_are_killed_during_the_work(
     buckets: Buckets, alone: Path, expected: object, cluster: Any, tmp_path: Path
 ) -> None:
-    """The scheduler gives their segments to others, and what they had fetched is removed by the next."""
+    """The scheduler gives their segments to others, and the next worker removes the files that they had fetched."""
     out, results = tmp_path / "out", tmp_path / "results"
     dask = ("--dask", cluster.scheduler_address)
     process = begin(*rebuilding(buckets.source, out, *dask))
@@ -170,7 +170,7 @@ def test_workers_of_the_cluster_are_killed_amid_the_work(
     found = json.loads(said)
     assert found.pop("directory") == buckets.rebuilt
     assert found == expected
-    # One more run, in which nothing is killed, leaves nothing.
+    # One more run, in which nothing is killed, leaves no files.
     assert report(buckets.rebuilt, *dask) == expected
     assert not temporary_files()
 
@@ -180,7 +180,7 @@ def test_workers_of_the_cluster_are_killed_amid_the_work(
 
 @pytest.fixture
 def faulty(s3_port: int, environment: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    """A proxy before the server, to which the environment leads for a while."""
+    """A proxy in front of the server, to which the environment points for a while."""
     with FaultyProxy(s3_port) as found:
         lead_to(found.port, environment)
         yield found
@@ -188,7 +188,7 @@ def faulty(s3_port: int, environment: pytest.MonkeyPatch) -> Iterator[FaultyProx
 
 
 def after(number: int, word: str, fault: Fault) -> Callable[[str, str], Fault]:
-    """The fault of all requests for such a path but the first ones."""
+    """The fault of all requests for such a path except the first ones."""
     seen = 0
 
     def choose(_method: str, path: str) -> Fault:
@@ -199,10 +199,10 @@ def after(number: int, word: str, fault: Fault) -> Callable[[str, str], Fault]:
     return choose
 
 
-def test_a_bucket_that_goes_away_costs_nothing_that_was_done(
+def test_a_bucket_that_becomes_unavailable_costs_no_finished_work(
     buckets: Buckets, alone: Path, faulty: FaultyProxy, tmp_path: Path
 ) -> None:
-    """One sentence and exit 75; the same command does the rest once it is back."""
+    """One sentence and exit 75; the same command does the rest once the bucket is back."""
     out, results = tmp_path / "out", tmp_path / "results"
     rebuild = rebuilding(buckets.source, out, "--jobs", "2")
     verify = ("verify", buckets.rebuilt, "--results", results, "--json")
@@ -225,7 +225,7 @@ def test_a_bucket_that_goes_away_costs_nothing_that_was_done(
     ("fault", "expected_code", "what"),
     [(Fault.REFUSED, 75, "cannot be reached"), (Fault.FORBIDDEN, 2, "refuses")],
 )
-def test_a_bucket_that_does_not_answer_is_one_sentence(  # noqa: PLR0913, PLR0917
+def test_an_unusable_bucket_is_reported_in_one_sentence(  # noqa: PLR0913, PLR0917
     buckets: Buckets,
     archive: Path,
     faulty: FaultyProxy,
@@ -234,7 +234,7 @@ def test_a_bucket_that_does_not_answer_is_one_sentence(  # noqa: PLR0913, PLR091
     expected_code: int,
     what: str,
 ) -> None:
-    """Exit 75 where another try may help, 2 where it refuses; nothing was written, nothing secret is said."""
+    """Exit 75 where another attempt may help, 2 where the bucket refuses; nothing is written, no secret is shown."""
     faulty.choose = lambda *_: fault
     out = tmp_path / "out"
     commands: dict[str, tuple[str | Path, ...]] = {
@@ -258,7 +258,7 @@ def test_a_bucket_that_does_not_answer_is_one_sentence(  # noqa: PLR0913, PLR091
 def test_other_commands_read_a_bucket(
     buckets: Buckets, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`info` says the same but for the name; `plot` draws the same; `merge` makes the same archive."""
+    """`info` shows the same except for the name; `plot` draws the same; `merge` makes the same archive."""
     said, drawn, merged = [], [], []
     places: tuple[str | Path, ...] = (archive, buckets.source)
     for number, where in enumerate(places):
@@ -277,7 +277,7 @@ def test_other_commands_read_a_bucket(
 
 
 def test_a_recording_in_a_bucket_is_sent_to_workers_without_credentials(buckets: Buckets) -> None:
-    """Each takes its own from its environment."""
+    """Each worker takes them from its own environment."""
     rec = booktape.open(buckets.source)
     for part in (rec, *rec.segments()):
         assert SECRET.encode() not in pickle.dumps(part)

@@ -1,4 +1,4 @@
-"""`kill -9` at each step of shipping: what is visible is whole, and the next start puts the rest, once."""
+"""`kill -9` at each step of shipping: everything visible is whole, and the next start puts the rest, once."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ FORKSERVER.set_forkserver_preload(["booktape.ship.bucket", "booktape.ship.shippe
 
 SEGMENTS: Final = 2
 REQUESTS: Final = SEGMENTS * 6 + 6
-"""Of an undisturbed run: a put for each object, and a look before those of the first segment."""
+"""Requests of an undisturbed run: a put for each object, and a check before those of the first segment."""
 
 pytestmark = pytest.mark.long
 
 
 def ship(root: Path, address: str, environment: dict[str, str]) -> None:
-    """Ship what is sealed, in a separate process."""
+    """Ship the sealed segments, in a separate process."""
     os.environ.update(environment)
 
     async def run() -> None:
@@ -46,7 +46,7 @@ def ship(root: Path, address: str, environment: dict[str, str]) -> None:
 
 
 class Killer:
-    """Kills a process when a proxy has seen a given number of requests, before or after the server did the last of them."""
+    """Kills a process at a given number of requests to a proxy, before or after the server carried out the last."""
 
     def __init__(self, proxy: FaultyProxy, number: int, *, before: bool) -> None:
         self._number = number
@@ -77,10 +77,10 @@ class Killer:
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_a_kill_at_any_request_loses_and_doubles_nothing(
+def test_a_kill_at_any_request_loses_and_duplicates_nothing(
     proxy: FaultyProxy, address: str, s3_port: int, tmp_path: Path, before: bool
 ) -> None:
-    """At each in turn, and the next process finishes."""
+    """At each request in turn; the next process finishes."""
     archive = tmp_path / "archive"
     for number in range(SEGMENTS):
         seal(archive, number)

@@ -1,4 +1,4 @@
-"""A shipped archive is read from the bucket: by the reader, and by other tools as docs/scale.md says."""
+"""A shipped archive is read from the bucket: by the reader, and by other tools as described in docs/scale.md."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_a_bucket_reads_as_the_archive_does(address: str, archive: Path) -> None:
+def test_a_bucket_reads_like_the_archive(address: str, archive: Path) -> None:
     """Rows, gaps, checks, coverage, and every event of the tapes."""
     ship_all(archive, address)
     here, there = booktape.open(archive), booktape.open(address)
@@ -51,7 +51,7 @@ def test_a_bucket_reads_as_the_archive_does(address: str, archive: Path) -> None
 def test_a_segment_without_its_manifest_is_not_read_from_a_bucket(
     address: str, archive: Path
 ) -> None:
-    """It may be on its way: of each segment all is seen or nothing."""
+    """It may be on its way: readers see either all of a segment or nothing."""
     ship_all(archive, address)
     whole = booktape.open(address).snapshots("BTCUSDT").to_arrow().num_rows
     layout = Layout(archive)
@@ -77,7 +77,7 @@ def test_the_recipes_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """As they stand in the document, one after the other, each with the same answer."""
+    """As they stand in the document, one after the other, all with the same answer."""
     assert proxy.port
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     make_bucket(s3_port, "bucket")

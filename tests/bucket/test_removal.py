@@ -1,4 +1,4 @@
-"""`--ship-keep`: segments that are in the bucket, and verified, may be removed here, and nothing else."""
+"""`--ship-keep`: only segments that are in the bucket, and verified, may be removed here."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ NOW_US = round(time.time() * 1e6)
 
 
 def files(root: Path, segment: Segment) -> list[Path]:
-    """All but the receipt, which stays."""
+    """All files except the receipt, which stays."""
     found = (path for path in root.rglob(f"*{segment.name}*") if path.is_file())
     return sorted(path for path in found if "removed" not in path.relative_to(root).parts)
 
 
 @pytest.fixture
 def segments(tmp_path: Path) -> list[Segment]:
-    """Two segments, of which the second continues the first."""
+    """Two segments, the second of which continues the first."""
     record(tmp_path)
     return sealed_tapes(Layout(tmp_path))
 
 
-def test_what_is_shipped_and_old_enough_goes(tmp_path: Path, segments: list[Segment]) -> None:
-    """All files of the segment, and of no other one. The last stays, for the next recording begins with it."""
+def test_shipped_segments_that_are_old_enough_are_removed(
+    tmp_path: Path, segments: list[Segment]
+) -> None:
+    """All files of the segment, and no others. The last segment stays, because the next recording begins with it."""
     first, last = segments
     kept = files(tmp_path, last)
     assert remove_shipped(Layout(tmp_path), BUCKET, segments, NOW_US) == [first]
@@ -45,8 +47,8 @@ def test_what_is_shipped_and_old_enough_goes(tmp_path: Path, segments: list[Segm
     assert not remove_shipped(Layout(tmp_path), BUCKET, segments, NOW_US)
 
 
-def test_what_is_not_shipped_or_too_young_stays(tmp_path: Path, segments: list[Segment]) -> None:
-    """Each of the two is enough."""
+def test_segments_not_shipped_or_too_young_stay(tmp_path: Path, segments: list[Segment]) -> None:
+    """Either reason is enough."""
     first, last = segments
     assert not remove_shipped(Layout(tmp_path), BUCKET, [last], NOW_US)
     assert not remove_shipped(Layout(tmp_path), BUCKET, segments, first.start_us)
@@ -56,7 +58,7 @@ def test_what_is_not_shipped_or_too_young_stays(tmp_path: Path, segments: list[S
 def test_a_removal_that_was_interrupted_is_completed(
     tmp_path: Path, segments: list[Segment]
 ) -> None:
-    """Whatever is gone already, also where the tape is: the manifest goes last."""
+    """Whatever is gone already, even the tape: the manifest is removed last."""
     layout, (first, _) = Layout(tmp_path), segments
     for path in files(tmp_path, first):
         if path != layout.manifest(first):
@@ -65,8 +67,8 @@ def test_a_removal_that_was_interrupted_is_completed(
     assert not files(tmp_path, first)
 
 
-def test_what_was_removed_before_a_failure_is_named(tmp_path: Path) -> None:
-    """The first that cannot be removed ends it: what is left has no hole."""
+def test_segments_removed_before_a_failure_are_named(tmp_path: Path) -> None:
+    """The first segment that cannot be removed ends the removal: the remaining ones have no hole."""
     record(tmp_path)
     record(tmp_path, tag="second")
     layout = Layout(tmp_path)
@@ -79,10 +81,10 @@ def test_what_was_removed_before_a_failure_is_named(tmp_path: Path) -> None:
     assert second in remove_shipped(layout, BUCKET, segments, NOW_US)
 
 
-def test_a_recording_goes_on_where_only_the_last_segment_is_left(
+def test_a_recording_continues_if_only_the_last_segment_is_left(
     tmp_path: Path, segments: list[Segment]
 ) -> None:
-    """Each symbol continues from the state that it would have had otherwise: epochs, gaps, all of it."""
+    """Each symbol continues from the state that it would have had otherwise: epochs, gaps, everything."""
     with open_archive(tmp_path) as archive:
         before = past_of(archive, OPENING.symbols, 10**6 * SECOND)
     assert remove_shipped(Layout(tmp_path), BUCKET, segments, NOW_US)

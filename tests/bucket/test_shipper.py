@@ -35,11 +35,11 @@ WAY: Final = [
     *(Fault.REFUSED, Fault.CUT_REQUEST, Fault.CUT_ANSWER, Fault.BUSY, Fault.BROKEN, Fault.LATE),
     Fault.SLOW,
 ]
-"""What may happen on the way to a service that keeps its promises."""
+"""Possible faults on the way to a service that keeps its promises."""
 
 
 def ship_all(root: Path, address: str, patience_s: float = 60.0) -> Shipper:
-    """Ship what is sealed; raises what ends it."""
+    """Ship the sealed segments; raises the error that ends it."""
 
     async def run() -> Shipper:
         shipper = Shipper(Layout(root), Bucket("--ship", address), patience_s=patience_s)
@@ -54,7 +54,7 @@ def ship_all(root: Path, address: str, patience_s: float = 60.0) -> Shipper:
 def test_many_segments_through_every_fault(
     proxy: FaultyProxy, address: str, s3_port: int, tmp_path: Path
 ) -> None:
-    """While they are shipped, another reader looks: what a manifest names is there, whole, each time."""
+    """Meanwhile another reader checks: every file that a manifest names is there, whole, each time."""
     for number in range(SEGMENTS):
         seal(tmp_path, number)
     wanted = expected(tmp_path)
@@ -81,13 +81,13 @@ def test_many_segments_through_every_fault(
     assert looks > 5
     met = Counter(request.fault for request in proxy.requests)
     assert set(WAY) <= met.keys()
-    # Nothing is sent twice, except for what a fault met.
+    # Nothing is sent twice, except after a fault.
     puts = Counter(request.path for request in proxy.requests if request.method == "PUT")
     assert sum(count - 1 for count in puts.values()) <= sum(met[fault] for fault in WAY)
 
 
 def test_a_manifest_comes_last(proxy: FaultyProxy, address: str, tmp_path: Path) -> None:
-    """After every other object of its segment was answered for."""
+    """After every other object of its segment was confirmed."""
     seal(tmp_path, 1)
     ship_all(tmp_path, address)
     puts = [request.path for request in proxy.requests if request.method == "PUT"]
@@ -95,10 +95,10 @@ def test_a_manifest_comes_last(proxy: FaultyProxy, address: str, tmp_path: Path)
     assert [path for path in puts if "/manifests/" in path] == puts[-1:]
 
 
-def test_what_is_shipped_is_not_asked_for_again(
+def test_shipped_segments_are_not_requested_again(
     proxy: FaultyProxy, address: str, tmp_path: Path
 ) -> None:
-    """A receipt in the archive says so. Another bucket has its own receipts."""
+    """A receipt in the archive records them. Another bucket has its own receipts."""
     seal(tmp_path, 1)
     ship_all(tmp_path, address)
     proxy.requests.clear()
@@ -108,10 +108,10 @@ def test_what_is_shipped_is_not_asked_for_again(
     assert proxy.requests
 
 
-def test_without_receipts_objects_are_found_and_not_sent(
+def test_without_receipts_existing_objects_are_found_and_not_sent(
     proxy: FaultyProxy, address: str, tmp_path: Path
 ) -> None:
-    """One look at each, as long as the previous one was there; then the rest is put."""
+    """One request for each object, while the previous one was there; then the rest is put."""
     for number in range(3):
         seal(tmp_path, number)
     ship_all(tmp_path, address)
@@ -125,7 +125,7 @@ def test_without_receipts_objects_are_found_and_not_sent(
     assert all("a3" in path for path in puts)
 
 
-def test_another_object_of_the_same_name_stays_and_the_rest_goes_on(
+def test_a_different_object_with_the_same_name_stays_and_the_rest_continues(
     address: str, s3_port: int, tmp_path: Path
 ) -> None:
     """Its segment gets no manifest there. The others are shipped, and the end says what is missing: exit 1."""
@@ -146,7 +146,7 @@ def test_another_object_of_the_same_name_stays_and_the_rest_goes_on(
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone", "no manifest", "another manifest"])
-def test_a_segment_that_is_not_as_it_was_sealed_is_not_shipped(
+def test_a_segment_changed_since_it_was_sealed_is_not_shipped(
     address: str, s3_port: int, tmp_path: Path, damage: str
 ) -> None:
     """It is named, and the others are shipped."""
@@ -173,7 +173,7 @@ def test_a_segment_that_is_not_as_it_was_sealed_is_not_shipped(
 
 
 def test_a_manifest_cannot_make_us_send_any_other_file(address: str, tmp_path: Path) -> None:
-    """A forged one, that names a file outside of the archive."""
+    """A forged one that names a file outside the archive."""
     root = tmp_path / "archive"
     segment = seal(root, 1)
     (tmp_path / "secret").write_bytes(b"secret")
@@ -185,7 +185,7 @@ def test_a_manifest_cannot_make_us_send_any_other_file(address: str, tmp_path: P
 
 
 def test_a_refusal_ends_a_command_at_once(proxy: FaultyProxy, address: str, tmp_path: Path) -> None:
-    """No permission: another attempt would end the same way."""
+    """No permission: another attempt would end in the same way."""
     seal(tmp_path, 1)
     proxy.choose = lambda *_: Fault.FORBIDDEN
     with pytest.raises(BucketRefused, match="status 403 Forbidden"):
@@ -193,7 +193,7 @@ def test_a_refusal_ends_a_command_at_once(proxy: FaultyProxy, address: str, tmp_
 
 
 def test_patience_ends(proxy: FaultyProxy, address: str, tmp_path: Path) -> None:
-    """When no object arrived for this time; what waits is told."""
+    """After no object has arrived for this time; the error says what is waiting."""
     seal(tmp_path, 1)
     proxy.choose = lambda *_: Fault.BUSY
     with pytest.raises(BucketUnavailable, match="status 503 Service Unavailable"):
@@ -202,7 +202,7 @@ def test_patience_ends(proxy: FaultyProxy, address: str, tmp_path: Path) -> None
     assert line.startswith(f"shipped to {address}: 0; waiting: 1 segment (0.0 MB, the oldest for ")
 
 
-def test_a_refusal_that_is_mended_is_no_end_for_a_recorder(
+def test_a_temporary_refusal_does_not_stop_a_recorder(
     proxy: FaultyProxy, address: str, s3_port: int, tmp_path: Path
 ) -> None:
     """Without a limit to its patience it continues: credentials are renewed, buckets are made."""
@@ -224,10 +224,10 @@ def test_a_refusal_that_is_mended_is_no_end_for_a_recorder(
     assert objects(address, s3_port) == expected(tmp_path)
 
 
-def test_segments_that_are_sealed_meanwhile_are_found(
+def test_segments_sealed_meanwhile_are_found(
     address: str, s3_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a look every few seconds."""
+    """The archive is checked every few seconds."""
     monkeypatch.setattr("booktape.ship.shipper.LOOK_S", 0.05)
 
     async def run() -> None:
@@ -245,7 +245,7 @@ def test_segments_that_are_sealed_meanwhile_are_found(
 
 
 def test_the_backlog_is_counted(tmp_path: Path, address: str) -> None:
-    """Segments, bytes of all their files, and since when the oldest waits."""
+    """Segments, the bytes of all their files, and since when the oldest has waited."""
     for number in range(2):
         seal(tmp_path, number, 1_000)
 
@@ -262,7 +262,7 @@ def test_the_backlog_is_counted(tmp_path: Path, address: str) -> None:
 def test_a_file_too_large_for_one_request_is_named(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what to do about it; nothing of it is visible."""
+    """So is what to do about it; nothing of it is visible."""
     monkeypatch.setattr("booktape.ship.content.OBJECT_BYTES_MAX", 199)
     segment = seal(tmp_path, 1)
     assert "record shorter ones" in ship_all(tmp_path, address).refused[segment]
@@ -277,7 +277,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("large")
 def test_a_large_file_takes_no_memory(address: str, s3_port: int, tmp_path: Path) -> None:
-    """It is mapped, arrives like any other, and leaves nothing beside the archive."""
+    """It is mapped, arrives like any other file, and leaves nothing beside the archive."""
     seal(tmp_path, 1, 3 << 20)
     before = set(tmp_path.iterdir())
     ship_all(tmp_path, address).check()
@@ -286,8 +286,8 @@ def test_a_large_file_takes_no_memory(address: str, s3_port: int, tmp_path: Path
 
 
 @pytest.mark.usefixtures("large")
-def test_a_large_file_that_is_cut_while_it_is_sent_harms_nothing(tmp_path: Path) -> None:
-    """The bytes that were read are sent. A mapping of the file itself would end this process."""
+def test_a_large_file_truncated_while_it_is_sent_does_no_harm(tmp_path: Path) -> None:
+    """The bytes that were read are sent. A mapping of the file itself would kill this process."""
     path = tmp_path / "file"
     path.write_bytes(b"all of the bytes" * 10_000)
     content = Content.of_file(path, tmp_path)
@@ -299,7 +299,7 @@ def test_a_large_file_that_is_cut_while_it_is_sent_harms_nothing(tmp_path: Path)
 
 @pytest.mark.usefixtures("large")
 def test_a_full_disk_keeps_a_large_file_waiting(address: str, s3_port: int, tmp_path: Path) -> None:
-    """There is no room for its copy: nothing is called damaged, and it is shipped once there is."""
+    """There is no room for its copy: nothing is called damaged, and it is shipped once there is room."""
     with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=2m", "tmpfs") as root:
         seal(root, 1, 200_000)
         ballast = root / "ballast"
@@ -311,8 +311,8 @@ def test_a_full_disk_keeps_a_large_file_waiting(address: str, s3_port: int, tmp_
         assert objects(address, s3_port) == expected(root)
 
 
-def test_a_name_that_only_looks_like_ours_is_no_file_of_a_segment() -> None:
-    """The exact path only, of this segment only."""
+def test_a_name_that_only_looks_like_ours_is_not_a_file_of_a_segment() -> None:
+    """Only the exact path, and only of this segment."""
     layout, segment = Layout(Path("/archive")), Segment(HOUR_US, "a")
     good = f"snapshots/symbol=BTCUSDT/{segment.date}/{segment.name}.parquet"
     assert layout.is_file_of(good, segment)

@@ -1,4 +1,4 @@
-"""`verify` of a bucket says what it says of a copy of the bucket in a folder."""
+"""`verify` of a bucket reports the same as for a copy of the bucket in a folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where segments are fetched to: nothing may be left there."""
+    """The folder into which segments are fetched: nothing may be left there."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -67,7 +67,7 @@ def shared(s3_port: int, archive: Path) -> str:
 
 
 def report_of(where: str, **scope: Any) -> dict[str, Any]:
-    """The report, except for the place."""
+    """The report, except for the location."""
     found = as_json(verify(stored_files(where), Scope(**scope)))
     del found["directory"]
     return found
@@ -78,12 +78,12 @@ def name_in(archive: Path, path: Path) -> str:
 
 
 def removed(room: str, number: int) -> Change:
-    """An object of a room is gone."""
+    """An object of a folder is gone."""
     return lambda store, root: obstore.delete(store, name_in(root, sealed(root, room)[number]))
 
 
 def changed(room: str, number: int, change: Callable[[bytes], bytes]) -> Change:
-    """An object of a room has other bytes."""
+    """An object of a folder has other bytes."""
 
     def put(store: ObjectStore, root: Path) -> None:
         path = sealed(root, room)[number]
@@ -147,7 +147,7 @@ OF_NAMES: Final = (
 
 
 def test_every_change_is_in_one_of_the_groups() -> None:
-    """But for one that takes a group's place."""
+    """Except for one that takes a group's place."""
     grouped = {*HARMLESS, *OF_OBJECTS, *OF_TAPES, *IN_TAPES, *OF_NAMES}
     assert CHANGES.keys() - grouped == {"a tape of other bytes"}
 
@@ -159,10 +159,10 @@ def test_every_change_is_in_one_of_the_groups() -> None:
         *(pytest.param((change,), id=change, marks=pytest.mark.long) for change in CHANGES),
     ],
 )
-def test_a_bucket_is_verified_as_its_copy_is(
+def test_a_bucket_is_verified_like_its_copy(
     store: ObjectStore, address: str, archive: Path, tmp_path: Path, changes: tuple[str, ...]
 ) -> None:
-    """The same findings, in the same words, for whatever was done to it: some things at once, or each alone."""
+    """The same findings, in the same words, for every kind of damage, several at once or each alone."""
     for change in changes:
         CHANGES[change](store, archive)
     copied = download(store, tmp_path / "copy")
@@ -174,15 +174,17 @@ def test_a_bucket_is_verified_as_its_copy_is(
 
 @pytest.mark.parametrize("scope", [{"symbols": frozenset({BTC})}, {"from_us": 35_000_000}])
 @pytest.mark.usefixtures("proxy")
-def test_a_part_of_a_bucket(shared: str, archive: Path, scope: dict[str, Any]) -> None:
-    """One symbol, or the segments of a time: likewise."""
+def test_part_of_a_bucket_is_verified_like_its_copy(
+    shared: str, archive: Path, scope: dict[str, Any]
+) -> None:
+    """One symbol, or the segments of a range of time."""
     assert report_of(shared, **scope) == report_of(str(archive), **scope)
 
 
 def test_a_segment_without_a_manifest_is_on_the_way(
     store: ObjectStore, address: str, archive: Path
 ) -> None:
-    """The manifest is put last. So it is named, and is neither verified nor missing."""
+    """The manifest is put last. So the segment is named, and is neither verified nor missing."""
     last = sealed_tapes(Layout(archive))[-1].name
     obstore.delete(store, name_in(archive, sealed(archive, "manifests")[-1]))
     found = report_of(address)
@@ -192,7 +194,7 @@ def test_a_segment_without_a_manifest_is_on_the_way(
 
 
 def test_a_hole_is_not_on_the_way(store: ObjectStore, address: str, archive: Path) -> None:
-    """A segment without a manifest that another one continues: what followed it is there, and it is not."""
+    """A segment without a manifest that another one continues is missing: its successor arrived, and it did not."""
     obstore.delete(store, name_in(archive, sealed(archive, "manifests")[1]))
     found = report_of(address)
     assert not found["clean"]
@@ -202,7 +204,7 @@ def test_a_hole_is_not_on_the_way(store: ObjectStore, address: str, archive: Pat
 def test_a_segment_that_arrives_meanwhile_does_no_harm(
     proxy: FaultyProxy, store: ObjectStore, address: str, archive: Path
 ) -> None:
-    """Manifests are listed first: what comes after them is on its way, and never found in part."""
+    """Manifests are listed first: later objects are on their way, and never found in part."""
     last = [name_in(archive, path) for path in archive.rglob("*") if is_of_last(archive, path)]
     obstore.delete(store, last)
     listings = 0
@@ -227,10 +229,10 @@ def is_of_last(archive: Path, path: Path) -> bool:
     return path.is_file() and path.name.startswith(last)
 
 
-def test_what_is_kept_is_not_fetched_again(
+def test_kept_results_are_not_fetched_again(
     proxy: FaultyProxy, store: ObjectStore, address: str, archive: Path, tmp_path: Path
 ) -> None:
-    """Shards, and the run that puts them together: only an object that changed is read again."""
+    """Shards, and the run that combines them: only an object that changed is read again."""
     expected = report_of(str(archive))
     for number in (1, 2):
         stored = stored_files(address)
@@ -253,8 +255,8 @@ def test_what_is_kept_is_not_fetched_again(
     assert not found["clean"]
 
 
-def test_nothing_there_is_a_mistake(address: str) -> None:
-    """With the name as it was given."""
+def test_an_empty_address_is_a_mistake(address: str) -> None:
+    """The error has the name as it was given."""
     with pytest.raises(UsageError, match=f"^{address} holds no recording"):
         report_of(address)
 
@@ -265,7 +267,7 @@ def test_nothing_there_is_a_mistake(address: str) -> None:
 @pytest.mark.parametrize(
     ("at", "fault"),
     [
-        # Of these the library itself makes further attempts, for some seconds.
+        # The library itself retries these for some seconds.
         pytest.param("list-type", Fault.REFUSED, marks=pytest.mark.long),
         pytest.param("list-type", Fault.BUSY, marks=pytest.mark.long),
         pytest.param("list-type", Fault.CUT_ANSWER, marks=pytest.mark.long),
@@ -276,10 +278,10 @@ def test_nothing_there_is_a_mistake(address: str) -> None:
         ("/snapshots/", Fault.CUT_HEAD),
     ],
 )
-def test_trouble_on_the_way_is_no_finding(
+def test_trouble_on_the_way_is_not_a_finding(
     proxy: FaultyProxy, shared: str, at: str, fault: Fault
 ) -> None:
-    """It ends the run with one error, which a later one does not meet, or passes."""
+    """It ends the run with one error, which a later run does not meet; or it passes."""
     proxy.choose = lambda _, path: fault if at in path else Fault.NONE
     with pytest.raises(BucketUnavailable, match=f"^{shared}.* cannot be reached") as error:
         report_of(shared)
@@ -287,18 +289,18 @@ def test_trouble_on_the_way_is_no_finding(
 
 
 @pytest.mark.parametrize("every", [20, pytest.param(5, marks=pytest.mark.long)])
-def test_a_fault_now_and_then_is_overcome(
+def test_an_occasional_fault_is_overcome(
     proxy: FaultyProxy, shared: str, archive: Path, every: int
 ) -> None:
-    """One in some requests is reset: the report is as without."""
+    """One in several requests is reset: the report is the same as without."""
     requests = count(1)
     proxy.choose = lambda *_: Fault.NONE if next(requests) % every else Fault.REFUSED
     assert report_of(shared) == report_of(str(archive))
     assert any(request.fault is Fault.REFUSED for request in proxy.requests)
 
 
-def test_a_refusal_is_one(proxy: FaultyProxy, shared: str) -> None:
-    """No permission: another attempt would end the same way."""
+def test_a_refusal_ends_the_run(proxy: FaultyProxy, shared: str) -> None:
+    """No permission: another attempt would end in the same way."""
     proxy.choose = lambda _, path: Fault.FORBIDDEN if "/tape/" in path else Fault.NONE
     with pytest.raises(BucketRefused, match="refuses"):
         report_of(shared)
@@ -308,7 +310,7 @@ def test_a_refusal_is_one(proxy: FaultyProxy, shared: str) -> None:
 def test_a_disk_that_holds_one_segment_is_enough(
     shared: str, archive: Path, temporary: Path
 ) -> None:
-    """And one that does not is named. Nothing is left there."""
+    """A smaller disk is named in an error. Nothing is left there."""
     with mounted(temporary, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
         # Each file takes a page there.
         assert 4_096 * sum(path.is_file() for path in archive.rglob("*")) > 64 << 10

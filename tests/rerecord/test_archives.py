@@ -1,4 +1,4 @@
-"""What is merged, what is left out and named, and what is refused."""
+"""Which recordings are merged, which are left out and named, and which are refused."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from verify.small import FIRST, copy, edit_tape, opening, remove_segment, reseal
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, TracedMarket]:
-    """Two recorders of one market, with outages in turn, the second one's clock 40 s ahead. Never written to."""
+    """Two recorders of one market, with outages in turn; the second one's clock is 40 s ahead. Never written to."""
     root = tmp_path_factory.mktemp("twins")
     first, second = Plan(((0, 25), (35, END_S))), Plan(((0, 15), (22, 50), (60, END_S)), ahead_s=40)
     return root / "a", root / "b", record_twins(first, second, (root / "a", root / "b"))
 
 
 def renamed(archive: Path, to: Path) -> Path:
-    """The same recordings as if another machine had made them: every tag is another one."""
+    """The same recordings as if made by another machine: every tag is different."""
     copy(archive, to)
     tags = sorted({path.name.split("-")[1].split(".")[0] for path in sealed(to, "tape")})
     for tape in sealed(to, "tape"):
@@ -57,14 +57,14 @@ def _with_other_tags(start: dict[str, object], tags: list[str]) -> dict[str, obj
 
 
 def known_rows(root: Path) -> dict[str, list[tuple[object, ...]]]:
-    """Every row, all of its columns."""
+    """Every row, with all its columns."""
     return {symbol: [tuple(row.items()) for row in rows] for symbol, rows in rows_of(root).items()}
 
 
-def test_clocks_that_are_seconds_apart_are_aligned(
+def test_clocks_that_differ_by_seconds_are_aligned(
     twins: tuple[Path, Path, TracedMarket], tmp_path: Path
 ) -> None:
-    """The result lacks what both missed, by the clock that is right; inputs are not changed."""
+    """The result lacks only what both missed, by the right clock; the inputs are not changed."""
     a, b, market = twins
     before = digests(a) | digests(b)
     outcome = merge_folders(a, b, out=tmp_path / "m")
@@ -81,7 +81,7 @@ def test_clocks_that_are_seconds_apart_are_aligned(
 def test_the_order_of_the_archives_does_not_matter(
     twins: tuple[Path, Path, TracedMarket], tmp_path: Path
 ) -> None:
-    """To the byte."""
+    """The result is the same to the byte."""
     a, b, _ = twins
     merge_folders(a, b, out=tmp_path / "ab")
     merge_folders(b, a, a, out=tmp_path / "ba")
@@ -91,7 +91,7 @@ def test_the_order_of_the_archives_does_not_matter(
 def test_an_archive_merged_with_itself_has_its_rows(
     twins: tuple[Path, Path, TracedMarket], tmp_path: Path
 ) -> None:
-    """With the same files, and with a copy that looks like another machine's: every row, every gap."""
+    """Both with the same files, and with a copy that looks like another machine's: every row, every gap."""
     a, _, _ = twins
     merge_folders(a, a, out=tmp_path / "same")
     merge_folders(a, renamed(a, tmp_path / "other"), out=tmp_path / "twice")
@@ -102,8 +102,8 @@ def test_an_archive_merged_with_itself_has_its_rows(
         assert verify(FolderFiles(tmp_path / merged), Scope(), 1).clean
 
 
-def test_consecutive_recordings_are_one_with_a_gap_between_them(tmp_path: Path) -> None:
-    """No overlap at all; and another N for the result."""
+def test_consecutive_recordings_become_one_with_a_gap_between_them(tmp_path: Path) -> None:
+    """They do not overlap at all; the result has another N."""
     folders = tmp_path / "a", tmp_path / "b"
     market = record_twins(Plan(((0, 20),)), Plan(((30, 50),)), folders)
     merge_folders(*folders, out=tmp_path / "m", every=3)
@@ -115,7 +115,7 @@ def test_consecutive_recordings_are_one_with_a_gap_between_them(tmp_path: Path) 
 
 
 def test_recordings_of_other_symbols_stand_side_by_side(tmp_path: Path) -> None:
-    """As shards are; what each recorded of its own symbols is all there."""
+    """As shards do; everything that each recorded of its own symbols is there."""
     folders = tmp_path / "a", tmp_path / "b"
     one, other = (Plan(((0, 30),), settings={"symbols": s}) for s in (SYMBOLS[:1], SYMBOLS[1:]))
     market = record_twins(one, other, folders)
@@ -146,12 +146,12 @@ LONG = pytest.mark.long
 @pytest.mark.parametrize(
     "kept", [half, *(pytest.param(each, marks=LONG) for each in (nothing, one_bit_flipped, None))]
 )
-def test_a_tape_that_cannot_be_read_is_named_and_the_other_machine_fills_it(
+def test_an_unreadable_tape_is_named_and_the_other_machine_fills_it(
     twins: tuple[Path, Path, TracedMarket],
     tmp_path: Path,
     kept: Callable[[bytes], bytes] | None,
 ) -> None:
-    """It counts as a time in which that recorder did not run, also when it is gone and its rows are not."""
+    """Its recorder counts as stopped for that time, even if the tape is missing and its rows are not."""
     a, b, market = twins
     damaged = copy(a, tmp_path / "damaged")
     tape = sealed(damaged, "tape")[-2]
@@ -166,7 +166,7 @@ def test_a_tape_that_cannot_be_read_is_named_and_the_other_machine_fills_it(
         without = [*unknown(a, symbol), (last_row_s, 80.2)]
         of_b = [(start_s - 40, end_s - 40) for start_s, end_s in unknown(b, symbol)]
         assert lost_in_merge(unknown(tmp_path / "m", symbol), [without, of_b]) == []
-    # The other copy of the same tape is as good.
+    # The other copy of the same tape serves as well.
     outcome = merge_folders(damaged, b, a, out=tmp_path / "whole")
     merge_folders(a, b, out=tmp_path / "ab")
     assert digests(tmp_path / "whole") == digests(tmp_path / "ab")
@@ -175,7 +175,7 @@ def test_a_tape_that_cannot_be_read_is_named_and_the_other_machine_fills_it(
 def test_a_tape_that_was_removed_on_purpose_is_named_and_is_no_damage(
     twins: tuple[Path, Path, TracedMarket], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 0; in a sentence for each archive. What another archive still has is not missing at all."""
+    """Exit code 0, with a sentence for each archive. A segment that another archive still has is not missing at all."""
     a, b, _ = twins
     pruned = copy(a, tmp_path / "pruned")
     first, *others = prune(pruned, Rules(tapes=Limit(age_s=0))).tapes
@@ -187,10 +187,10 @@ def test_a_tape_that_was_removed_on_purpose_is_named_and_is_no_damage(
     assert (outcome.removed, outcome.damaged) == ([], [])
 
 
-def test_a_tape_that_is_lost_is_named(
+def test_a_lost_tape_is_named(
     twins: tuple[Path, Path, TracedMarket], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 1, unless another archive has the same segment. Also where only a file of gaps is left of it."""
+    """Exit code 1, unless another archive has the same segment. Also if only a file of gaps is left of it."""
     a, b, _ = twins
     damaged = copy(a, tmp_path / "damaged")
     first, *_, last = sealed(damaged, "tape")
@@ -205,10 +205,10 @@ def test_a_tape_that_is_lost_is_named(
 
 
 @pytest.mark.long
-def test_an_archive_that_begins_amid_a_recording_begins_with_the_next_snapshot(
+def test_an_archive_that_begins_mid_recording_is_used_from_the_next_snapshot(
     twins: tuple[Path, Path, TracedMarket], tmp_path: Path
 ) -> None:
-    """What rests on a checkpoint that no tape proves is not taken over: the result is proved whole."""
+    """Rows that rest on a checkpoint without a tape to prove it are not taken over: the whole result is proved."""
     a, b, market = twins
     trimmed = copy(a, tmp_path / "trimmed")
     remove_segment(trimmed, 0)
@@ -217,10 +217,10 @@ def test_an_archive_that_begins_amid_a_recording_begins_with_the_next_snapshot(
     check_archive(tmp_path / "m", truth_of(market), every=2)
 
 
-def test_a_tape_that_no_recorder_writes_ends_it(
+def test_a_tape_that_no_recorder_writes_ends_the_merge(
     twins: tuple[Path, Path, TracedMarket], tmp_path: Path
 ) -> None:
-    """Every checksum is right, and yet its records cannot be applied: nothing appears under the name of the result."""
+    """Every checksum is right, yet its records cannot be applied: nothing appears under the name of the result."""
     a, b, _ = twins
     forged = copy(a, tmp_path / "forged")
     tape = sealed(forged, "tape")[1]
@@ -232,10 +232,10 @@ def test_a_tape_that_no_recorder_writes_ends_it(
 
 
 @pytest.mark.long
-def test_what_is_not_sealed_is_left_out_and_named(
+def test_unsealed_segments_are_left_out_and_named(
     twins: tuple[Path, Path, TracedMarket], tmp_path: Path
 ) -> None:
-    """As a recorder that is running has it."""
+    """A running recorder has such segments."""
     a, b, market = twins
     running = copy(a, tmp_path / "running")
     last = sealed(running, "tape")[-1]
@@ -255,14 +255,14 @@ def test_what_is_not_sealed_is_left_out_and_named(
 
 
 def with_starts(archive: Path, to: Path, **values: object) -> Path:
-    """A copy whose tapes begin otherwise."""
+    """A copy whose tapes have another start record."""
     copy(archive, to)
     for tape in sealed(to, "tape"):
         edit_tape(tape, lambda lines: lines[0].update(values))
     return to
 
 
-def test_what_does_not_fit_together_is_refused(
+def test_archives_that_do_not_fit_together_are_refused(
     twins: tuple[Path, Path, TracedMarket], tmp_path: Path
 ) -> None:
     """In one sentence, and nothing is written."""
@@ -289,7 +289,7 @@ def test_what_does_not_fit_together_is_refused(
 def test_other_settings_are_no_obstacle(
     twins: tuple[Path, Path, TracedMarket], tmp_path: Path
 ) -> None:
-    """What the more generous recorder called known stays known; depth and witness only decided what was requested."""
+    """A book that the more generous recorder called known stays so; depth and witness only decided what was requested."""
     a, b, market = twins
     other = with_starts(b, tmp_path / "other", depth=100, witness="none", pulse_s=0, audit_s=0)
     merge_folders(a, other, out=tmp_path / "m")
@@ -297,7 +297,7 @@ def test_other_settings_are_no_obstacle(
 
 
 def test_nothing_is_replaced(twins: tuple[Path, Path, TracedMarket], tmp_path: Path) -> None:
-    """Neither an archive, nor what an interrupted merge has left, nor what another one is writing."""
+    """Neither an archive, nor the remains of an interrupted merge, nor what another merge is writing."""
     a, b, _ = twins
     for out in (a, a / "inside"):
         with pytest.raises(UsageError, match="Choose another --out"):
@@ -318,7 +318,7 @@ def test_nothing_is_replaced(twins: tuple[Path, Path, TracedMarket], tmp_path: P
     merge_folders(a, b, out=tmp_path / "m")
 
 
-def test_a_recorder_goes_on_where_a_merge_ends(
+def test_a_recorder_continues_a_merged_archive(
     twins: tuple[Path, Path, TracedMarket], tmp_path: Path
 ) -> None:
     """It is an archive like any other."""

@@ -33,7 +33,7 @@ def shifts_ms(*marks: ClockOffset | ClockStep, reference: int = 0) -> list[int]:
 
 
 def test_the_clock_nearest_to_the_exchange_is_the_reference() -> None:
-    """Whichever archive is named first; one that never measured does not count."""
+    """Whichever archive is named first; a clock that was never measured does not count."""
     clocks: list[list[ClockMark]] = [
         [measured(-900)],
         [step(3), measured(40), measured(1)],
@@ -44,8 +44,8 @@ def test_the_clock_nearest_to_the_exchange_is_the_reference() -> None:
     assert reference_ns([[]]) == 0
 
 
-def test_a_clock_that_differs_is_corrected_from_its_beginning_on() -> None:
-    """By what its first measurement shows, until another one differs from that."""
+def test_a_differing_clock_is_corrected_from_its_start() -> None:
+    """By the difference that its first measurement shows, until another measurement differs from it."""
     assert shifts_ms(measured(9_000), measured(9_100), measured(9_400)) == [
         9_000,
         9_000,
@@ -57,8 +57,8 @@ def test_a_clock_that_differs_is_corrected_from_its_beginning_on() -> None:
     assert shifts_ms(measured(300, error_ms=100)) == [0, 0]
 
 
-def test_a_clock_that_was_set_is_corrected_by_what_is_measured_next() -> None:
-    """Without a measurement a step back is known, and a step forward may be a machine that slept."""
+def test_a_clock_that_was_set_is_corrected_by_the_next_measurement() -> None:
+    """Without a measurement a step back is certain, but a step forward may be a machine that slept."""
     assert shifts_ms(measured(7_000), step(-7_000), measured(1)) == [7_000, 7_000, 0, 0]
     assert shifts_ms(measured(1), step(-7_000), step(7_000)) == [0, 0, -7_000, -7_000]
     assert shifts_ms(measured(1), step(60_000), measured(2)) == [0, 0, 0, 0]
@@ -67,7 +67,7 @@ def test_a_clock_that_was_set_is_corrected_by_what_is_measured_next() -> None:
 
 
 def test_every_stamp_of_a_record_moves() -> None:
-    """Those inside it, too; a record of a right clock is the same one."""
+    """So do those inside it; a record of a right clock is unchanged."""
     lost = Disconnected(20 * SECOND, 1, 19 * SECOND, "disconnected")
     assert corrected(lost, SECOND) == Disconnected(19 * SECOND, 1, 18 * SECOND, "disconnected")
     message = StreamMessage(20 * SECOND, 1, b"{}")
@@ -78,7 +78,7 @@ def test_every_stamp_of_a_record_moves() -> None:
 
 
 def spaced(*ticks: tuple[str, float, float]) -> list[tuple[str, float]]:
-    """Of ticks (tag, time, elapsed) those that stay: tag, and elapsed."""
+    """The remaining ones of these ticks (tag, time, elapsed): tag and elapsed."""
     kept, found = _Ticks(), []
     for tag, at_s, elapsed_s in ticks:
         at_ns = round(at_s * 1_000) * MS
@@ -90,7 +90,7 @@ def spaced(*ticks: tuple[str, float, float]) -> list[tuple[str, float]]:
 
 @pytest.mark.parametrize("phase_s", [0.0, 0.1, 0.5, 0.7, 0.8, 0.99])
 def test_a_second_of_two_machines_is_one_second(phase_s: float) -> None:
-    """However their ticks lie to each other, the sum is the time that passed."""
+    """However their ticks are placed relative to each other, the sum is the time that passed."""
     ticks = [
         (tag, 100 + second + off_s, 1.0)
         for second in range(60)
@@ -102,7 +102,7 @@ def test_a_second_of_two_machines_is_one_second(phase_s: float) -> None:
 
 
 def test_one_machine_alone_keeps_its_ticks() -> None:
-    """To the nanosecond, because tape time is their sum; and a copy of it adds nothing."""
+    """To the nanosecond, because tape time is their sum; a copy of the machine adds nothing."""
     assert spaced(("a", 1, 1.0), ("a", 2.003, 1.001), ("a", 3, 1.0)) == [
         ("a", 1),
         ("a", 1.001),
@@ -124,6 +124,6 @@ def test_a_pause_of_one_machine_stays() -> None:
     assert spaced(("a", 10, 8.0), ("b", 10, 8.0)) == [("a", 8)]
 
 
-def test_a_time_in_which_no_machine_ran_is_no_pause() -> None:
-    """The first tick after it tells of its own machine's time only."""
+def test_a_time_in_which_no_machine_ran_is_not_a_pause() -> None:
+    """The first tick after it counts only its own machine's time."""
     assert spaced(("a", 10, 1.0), ("b", 5_000, 1.0)) == [("a", 1), ("b", 1)]

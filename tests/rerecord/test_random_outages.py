@@ -1,4 +1,4 @@
-"""Two recorders with independent outages: the merge is true, is proved, and lacks only what both missed."""
+"""Two recorders with independent outages: the merge is true and proved, and lacks only what both missed."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from support.virtual_time import START_NS
 
 SEEDS = int(os.environ.get("BOOKTAPE_MERGE_SEEDS", "6"))
 TO_THE_SECOND_S = 0.6
-"""Ticks of the merge are up to 1.75 s apart, those of a machine 1 s; what is decided at a tick may come that much later."""
+"""Ticks of the merge are up to 1.75 s apart, those of a machine 1 s; a decision at a tick may come that much later."""
 
 LATE_S = 0.5
-"""What the exchange did is known to a connected recorder by then."""
+"""By then a connected recorder knows of every event of the exchange."""
 
 OF_ONE_RECORDER = (
     *("drop", "gap", "repeat", "repeat-late", "delay", "stall", "garbage", "garbage-instead"),
@@ -52,7 +52,7 @@ OF_ONE_RECORDER = (
     *("refuse", "hang", "status", "slow", "half", "truncate", "stale"),
     *("deaf", "deaf-witness", "deaf-symbol", "silence"),
 )
-"""Faults of one recorder's connections and requests; those of the market are for both."""
+"""Faults of one recorder's connections and requests; faults of the market apply to both."""
 
 
 def random_plan(rng: Random) -> Plan:
@@ -75,8 +75,8 @@ def check_merge(
 @pytest.mark.parametrize(
     "seed", [pytest.param(n, marks=pytest.mark.long if n else ()) for n in range(SEEDS)]
 )
-def test_any_two_recorders(tmp_path: Path, seed: int) -> None:
-    """Each is stopped, cut off, delayed and lied to as chance will have it."""
+def test_any_two_recorders_can_be_merged(tmp_path: Path, seed: int) -> None:
+    """Each is stopped, cut off, delayed and lied to at random."""
     rng = Random(f"twins {seed}")
     folders = tmp_path / "a", tmp_path / "b"
     market = record_twins(random_plan(rng), random_plan(rng), folders)
@@ -86,8 +86,8 @@ def test_any_two_recorders(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.long
-def test_where_one_is_always_up_there_is_no_gap(tmp_path: Path) -> None:
-    """Six outages in turn; each archive has its own gaps, the merge none, and no row is older than the exchange."""
+def test_there_is_no_gap_if_one_recorder_is_always_up(tmp_path: Path) -> None:
+    """Six outages in turn; each archive has its own gaps, the merge has none, and no row is older than the exchange."""
     folders, merged = (tmp_path / "a", tmp_path / "b"), tmp_path / "merged"
     first = Plan(((0, 20), (30, 50), (60, END_S)))
     second = Plan(
@@ -113,7 +113,7 @@ def test_where_one_is_always_up_there_is_no_gap(tmp_path: Path) -> None:
 def test_a_snapshot_that_came_before_the_merge_needed_it_ends_the_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One machine is half open, the other loses events and has its answer before the hole is given up."""
+    """One machine is half-open; the other loses events and has its answer before the hole is given up."""
     folders = tmp_path / "a", tmp_path / "b"
     lost = Drop(Messages(20.05, 20.5, symbol="BNBUSDT"))
     market = record_twins(
@@ -124,7 +124,7 @@ def test_a_snapshot_that_came_before_the_merge_needed_it_ends_the_gap(
     at_once = [gap for gap in gaps_of(tmp_path / "merged") if gap["symbol"] == "BNBUSDT"]
     assert [gap["reason"] for gap in at_once] == ["id_gap"]
     assert (at_once[0]["end_time"] - at_once[0]["start_time"]).total_seconds() < 1
-    # Without it the next answer is that of the machine that was half open.
+    # Otherwise the next answer is that of the half-open machine.
     monkeypatch.setattr(merge._EarlyAnswers, "due_after", lambda *_: ())
     merge_folders(*folders, out=tmp_path / "without")
     assert is_in(unknown(tmp_path / "without", "BNBUSDT"), 30)

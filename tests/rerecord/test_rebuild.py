@@ -1,4 +1,4 @@
-"""A rebuilt archive is the one that a recorder with that N would have left, or says what is missing."""
+"""A rebuilt archive equals the one that a recorder with that N would have left, or says what is missing."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def again(
 
 
 def tables(root: Path) -> dict[Path, str]:
-    """What each Parquet file holds, byte for byte."""
+    """The content of each Parquet file, byte for byte."""
     return {path: digest for path, digest in digests(root).items() if path.suffix == ".parquet"}
 
 
 def lines(root: Path) -> list[list[TapeRecord]]:
-    """What each tape holds. How it is packed depends on when it was flushed."""
+    """The content of each tape. Its compression depends on when it was flushed."""
     return [list(read_tape(path)) for path in sealed(root, "tape")]
 
 
@@ -76,7 +76,7 @@ def lines(root: Path) -> list[list[TapeRecord]]:
     ("every", "jobs"),
     [(1, 1), (2, 1), (1_000, 1), pytest.param(3, 2, marks=pytest.mark.long)],
 )
-def test_it_is_what_a_recorder_with_that_n_would_have_left(
+def test_a_rebuilt_archive_equals_that_of_a_recorder_with_the_same_n(
     archive: Path, tmp_path: Path, every: int, jobs: int
 ) -> None:
     """Every Parquet file to the byte, every line of every tape; and it is proved like any other."""
@@ -91,20 +91,20 @@ def test_it_is_what_a_recorder_with_that_n_would_have_left(
     assert not (tmp_path / "rebuilt" / "rebuilding").exists()
 
 
-def test_one_symbol(archive: Path, tmp_path: Path) -> None:
-    """As if nothing else had been recorded: no row, gap, check or note of another one."""
+def test_one_symbol_can_be_rebuilt(archive: Path, tmp_path: Path) -> None:
+    """As if nothing else had been recorded: no row, gap, check or note of another symbol."""
     again(archive, tmp_path / "rebuilt", 2, ETH)
     whole, found = stored(archive), stored(tmp_path / "rebuilt")
     assert found.rows == {ETH: whole.rows[ETH]}
     for table in ("gaps", "checks", "notes"):
-        # A note without a symbol is of all of them.
+        # A note without a symbol concerns all of them.
         of_it = [row for row in getattr(whole, table) if row[0] in {ETH, None}]
         assert list(getattr(found, table)) == of_it, table
     assert verified(tmp_path / "rebuilt").clean
 
 
-def test_some_symbols(tmp_path: Path) -> None:
-    """Also one that is not written in plain ASCII."""
+def test_some_symbols_can_be_rebuilt(tmp_path: Path) -> None:
+    """Also one with a name beyond plain ASCII."""
     record(tmp_path / "recorded")
     again(tmp_path / "recorded", tmp_path / "rebuilt", 2, YUAN, ETH)
     whole, found = stored(tmp_path / "recorded"), stored(tmp_path / "rebuilt")
@@ -113,8 +113,8 @@ def test_some_symbols(tmp_path: Path) -> None:
     assert verified(tmp_path / "rebuilt").clean
 
 
-def test_one_symbol_of_many_workers(tmp_path: Path) -> None:
-    """The others' tapes stay, and hold nothing of it."""
+def test_one_symbol_of_many_workers_can_be_rebuilt(tmp_path: Path) -> None:
+    """The other workers' tapes stay, and contain nothing of the symbol."""
     write_by_workers(tmp_path / "recorded", 30, segment_s=10)
     again(tmp_path / "recorded", tmp_path / "rebuilt", 1, SYMBOLS[1])
     wanted = {SYMBOLS[1]: stored(tmp_path / "recorded").rows[SYMBOLS[1]]}
@@ -122,8 +122,8 @@ def test_one_symbol_of_many_workers(tmp_path: Path) -> None:
     assert verified(tmp_path / "rebuilt").clean
 
 
-def test_a_stretch_of_time(archive: Path, tmp_path: Path) -> None:
-    """The whole segments that it touches, and no other."""
+def test_a_range_of_time_can_be_rebuilt(archive: Path, tmp_path: Path) -> None:
+    """All segments that it touches, complete, and no others."""
     outcomes = again(archive, tmp_path / "rebuilt", 2, from_us=35 * 10**6, to_us=61 * 10**6)
     assert len(outcomes) == 2
     names = tuple(outcome.segment for outcome in outcomes)
@@ -131,8 +131,8 @@ def test_a_stretch_of_time(archive: Path, tmp_path: Path) -> None:
     assert tables(tmp_path / "rebuilt") == of_them
 
 
-def test_what_was_lost_beside_the_tapes_is_there_again(archive: Path, tmp_path: Path) -> None:
-    """The rows of all symbols, say; then nothing but the tapes knows that there were any."""
+def test_files_lost_beside_the_tapes_are_restored(archive: Path, tmp_path: Path) -> None:
+    """For example the rows of all symbols; then only the tapes show that there were any."""
     root = copy(archive, tmp_path / "damaged")
     for room in ("snapshots", "gaps", "manifests"):
         shutil.rmtree(root / room)
@@ -175,8 +175,8 @@ def test_a_damaged_tape_is_left_out_and_named(
     assert tables(tmp_path / "rebuilt") == others
 
 
-def test_what_was_rebuilt_before_the_tape_was_damaged_stays(archive: Path, tmp_path: Path) -> None:
-    """It is whole, and nothing could make it again."""
+def test_a_segment_rebuilt_before_its_tape_was_damaged_stays(archive: Path, tmp_path: Path) -> None:
+    """It is whole, and could not be made again."""
     root = copy(archive, tmp_path / "damaged")
     again(root, tmp_path / "rebuilt", 2)
     sealed(root, "tape")[1].write_bytes(b"")
@@ -185,7 +185,7 @@ def test_what_was_rebuilt_before_the_tape_was_damaged_stays(archive: Path, tmp_p
 
 
 def test_a_tape_that_does_not_begin_as_one_is_left_out(archive: Path, tmp_path: Path) -> None:
-    """Without its first line what was recorded is unknown."""
+    """Without its first line nothing says what was recorded."""
     root = copy(archive, tmp_path / "damaged")
     edit_tape(sealed(root, "tape")[0], lambda tape: tape.pop(0))
     outcomes = again(root, tmp_path / "rebuilt", 2, BTC)
@@ -193,10 +193,8 @@ def test_a_tape_that_does_not_begin_as_one_is_left_out(archive: Path, tmp_path: 
     assert [outcome.damage for outcome in outcomes[1:]] == [None] * 4
 
 
-def test_an_interrupted_rebuild_is_taken_up_where_it_was_left(
-    archive: Path, tmp_path: Path
-) -> None:
-    """What was sealed stays; what was half done is no recording, and is done again."""
+def test_an_interrupted_rebuild_continues_where_it_stopped(archive: Path, tmp_path: Path) -> None:
+    """Sealed files stay; a half-finished segment is no recording, and is done again."""
     out = tmp_path / "rebuilt"
     finished: list[RebuildOutcome] = []
 
@@ -220,8 +218,8 @@ def test_an_interrupted_rebuild_is_taken_up_where_it_was_left(
     assert verified(out).clean
 
 
-def test_nothing_that_is_not_ours_is_removed(archive: Path, tmp_path: Path) -> None:
-    """Neither in the folder for what is half done, nor in that of a segment, nor behind a link."""
+def test_foreign_files_are_never_removed(archive: Path, tmp_path: Path) -> None:
+    """Neither in the folder for half-finished work, nor in that of a segment, nor behind a link."""
     out, thesis = tmp_path / "rebuilt", tmp_path / "thesis"
     thesis.mkdir()
     (thesis / "tape.jsonl.zst").write_text("a thesis")
@@ -242,7 +240,7 @@ def test_nothing_that_is_not_ours_is_removed(archive: Path, tmp_path: Path) -> N
     assert (thesis / "tape.jsonl.zst").read_text() == "a thesis"
 
 
-def test_somebodys_files_beside_what_is_half_done_outlive_a_rebuild(
+def test_foreign_files_beside_half_finished_work_outlive_a_rebuild(
     archive: Path, tmp_path: Path
 ) -> None:
     """Also in the folder of a segment that is rebuilt."""
@@ -257,16 +255,16 @@ def test_somebodys_files_beside_what_is_half_done_outlive_a_rebuild(
     assert left == [half_done / "thesis", half_done.parent / "thesis"]
 
 
-def test_more_of_the_same_can_be_added(archive: Path, tmp_path: Path) -> None:
-    """One stretch of time after the other, into one archive."""
+def test_more_segments_can_be_added_with_the_same_settings(archive: Path, tmp_path: Path) -> None:
+    """One range of time after the other, into one archive."""
     again(archive, tmp_path / "rebuilt", 2, to_us=35 * 10**6)
     outcomes = again(archive, tmp_path / "rebuilt", 2)
     assert [outcome.was_there for outcome in outcomes] == [True, True, False, False, False]
     assert verified(tmp_path / "rebuilt").clean
 
 
-def test_what_cannot_be_done_is_one_sentence(archive: Path, tmp_path: Path) -> None:
-    """And nothing is written."""
+def test_a_mistake_is_reported_in_one_sentence(archive: Path, tmp_path: Path) -> None:
+    """Nothing is written."""
     out, empty = tmp_path / "rebuilt", tmp_path / "empty"
     with pytest.raises(UsageError, match="is the archive itself"):
         again(archive, archive)
@@ -280,8 +278,10 @@ def test_what_cannot_be_done_is_one_sentence(archive: Path, tmp_path: Path) -> N
     assert not out.exists()
 
 
-def test_what_was_rebuilt_otherwise_stays_as_it_is(archive: Path, tmp_path: Path) -> None:
-    """Another N, or other symbols: two answers to one question cannot stand in one archive."""
+def test_segments_rebuilt_with_other_settings_stay_as_they_are(
+    archive: Path, tmp_path: Path
+) -> None:
+    """Another N, or other symbols: one archive cannot hold two different results."""
     out = tmp_path / "rebuilt"
     again(archive, out, 1, BTC)
     before = digests(out)
@@ -293,8 +293,10 @@ def test_what_was_rebuilt_otherwise_stays_as_it_is(archive: Path, tmp_path: Path
     assert digests(out) == before
 
 
-def test_killed_while_files_take_their_names(archive: Path, tmp_path: Path) -> None:
-    """The same order makes the same files again; another one is refused, because some are there."""
+def test_a_rebuild_killed_while_files_are_renamed_can_be_repeated(
+    archive: Path, tmp_path: Path
+) -> None:
+    """The same command makes the same files again; a different one is refused, because some files exist."""
     out = tmp_path / "rebuilt"
     again(archive, out, 2)
     for tape in sealed(out, "tape"):
@@ -311,7 +313,7 @@ def test_killed_while_files_take_their_names(archive: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("kept", ["tape", "unsealed", "snapshots"])
 def test_nothing_is_mixed_with_a_recording(archive: Path, tmp_path: Path, kept: str) -> None:
-    """Whatever is left of it: sealed tapes, what a recorder is writing, or rows without their tapes."""
+    """Whatever is left of it: sealed tapes, a running recorder's files, or rows without their tapes."""
     other = tmp_path / "other"
     record(other, tag="other")
     tape = sealed(other, "tape")[0]
@@ -326,8 +328,8 @@ def test_nothing_is_mixed_with_a_recording(archive: Path, tmp_path: Path, kept: 
     assert digests(other) == before
 
 
-def test_a_recorder_goes_on_where_a_rebuilt_archive_ends(archive: Path, tmp_path: Path) -> None:
-    """Epochs never fall back in it either."""
+def test_a_recorder_continues_a_rebuilt_archive(archive: Path, tmp_path: Path) -> None:
+    """Epochs never fall back there either."""
     again(archive, tmp_path / "rebuilt", 1)
     with open_archive(archive) as old, open_archive(tmp_path / "rebuilt") as new:
         now_ns = 10**6 * SECOND
@@ -335,7 +337,7 @@ def test_a_recorder_goes_on_where_a_rebuilt_archive_ends(archive: Path, tmp_path
 
 
 def test_attempts_at_one_segment_do_not_harm_each_other(archive: Path, tmp_path: Path) -> None:
-    """A scheduler may have given up a worker that works on: both make the same bytes, and the first one counts."""
+    """A scheduler may give up a worker that still runs: both make the same bytes, and the first one counts."""
     again(archive, tmp_path / "alone", 2)
     request = order(archive, tmp_path / "rebuilt", 2)
     tapes = request.source.tapes()
@@ -349,8 +351,8 @@ def test_attempts_at_one_segment_do_not_harm_each_other(archive: Path, tmp_path:
     assert not list((tmp_path / "rebuilt" / "rebuilding").iterdir())
 
 
-def test_a_machine_that_does_not_see_the_folder(archive: Path, tmp_path: Path) -> None:
-    """Neither the tape, nor what the run has locked: it is named, and nothing is written there."""
+def test_a_machine_that_does_not_see_the_folder_is_named(archive: Path, tmp_path: Path) -> None:
+    """It sees neither the tape nor the run's lock, and nothing is written there."""
     request = order(archive, tmp_path / "rebuilt", 2)
     tape = request.source.tapes()[0]
     with pytest.raises(FolderNotShared, match=r"does not see .*rebuilt\. All workers need"):
@@ -364,7 +366,7 @@ def test_a_machine_that_does_not_see_the_folder(archive: Path, tmp_path: Path) -
 
 
 def lose(root: Path, *numbers: int) -> list[str]:
-    """Delete some tapes; the names of their segments."""
+    """Delete some tapes; returns the names of their segments."""
     tapes = sealed(root, "tape")
     for number in numbers:
         tapes[number].unlink()
@@ -376,10 +378,10 @@ def damaged_of(outcomes: list[RebuildOutcome]) -> list[str]:
 
 
 @pytest.mark.parametrize("which", [(0,), (1,), (4,), (1, 2), (0, 1, 2, 3, 4)])
-def test_a_tape_that_is_lost_is_named(
+def test_a_lost_tape_is_named(
     archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], which: tuple[int, ...]
 ) -> None:
-    """With exit code 1, as a damaged one; the others are rebuilt. Wherever it was, the last one and all of them too."""
+    """With exit code 1, like a damaged one; the others are rebuilt. This holds for any tape, the last, and all of them."""
     root = copy(archive, tmp_path / "damaged")
     names = lose(root, *which)
     assert call("rebuild", root, "--every", "1", "--out", tmp_path / "rebuilt") == 1
@@ -389,8 +391,8 @@ def test_a_tape_that_is_lost_is_named(
     assert len(sealed(tmp_path / "rebuilt", "tape")) == 5 - len(which)
 
 
-def test_rows_without_a_manifest_are_of_a_tape_that_is_lost(archive: Path, tmp_path: Path) -> None:
-    """Any other file of a segment says that there was one."""
+def test_rows_without_a_manifest_belong_to_a_lost_tape(archive: Path, tmp_path: Path) -> None:
+    """Any other file of a segment shows that it had a tape."""
     root = copy(archive, tmp_path / "damaged")
     (name,) = lose(root, 1)
     for room in ("manifests", "snapshots", "gaps", "checks"):
@@ -401,7 +403,7 @@ def test_rows_without_a_manifest_are_of_a_tape_that_is_lost(archive: Path, tmp_p
 def test_a_tape_that_was_removed_on_purpose_is_not_lost(
     archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A receipt says so. It is named, and the exit code is 0."""
+    """A receipt says so. The tape is named, and the exit code is 0."""
     root = copy(archive, tmp_path / "pruned")
     prune(root, Rules(tapes=Limit(age_s=0)), 60 * 10**6)
     assert call("rebuild", root, "--every", "1", "--out", tmp_path / "rebuilt") == 0
@@ -418,9 +420,7 @@ def test_a_segment_that_is_being_sealed_is_not_lost(archive: Path, tmp_path: Pat
     assert damaged_of(again(root, tmp_path / "rebuilt")) == []
 
 
-def test_only_lost_tapes_of_the_time_that_was_asked_for_are_named(
-    archive: Path, tmp_path: Path
-) -> None:
+def test_only_lost_tapes_of_the_requested_time_are_named(archive: Path, tmp_path: Path) -> None:
     """By the names of the segments after them: 0 to 30 s, 30 to 60 s, 60 s, 100 s, 200 s."""
     root = copy(archive, tmp_path / "damaged")
     first, second, third = lose(root, 0, 1, 2)
@@ -432,7 +432,7 @@ def test_only_lost_tapes_of_the_time_that_was_asked_for_are_named(
 
 
 def test_each_lost_tape_is_named_by_one_shard(archive: Path, tmp_path: Path) -> None:
-    """And by the run over all."""
+    """And by the run over all segments."""
     root = copy(archive, tmp_path / "damaged")
     names = lose(root, 1, 2)
     request = order(root, tmp_path / "rebuilt")
@@ -443,10 +443,10 @@ def test_each_lost_tape_is_named_by_one_shard(archive: Path, tmp_path: Path) -> 
 
 @pytest.mark.filterwarnings("ignore::booktape.errors.TapesRemoved")
 @pytest.mark.parametrize("gone", ["lost", "removed"])
-def test_what_was_rebuilt_before_its_tape_was_gone_stays_and_is_continued(
+def test_a_segment_rebuilt_before_its_tape_was_lost_stays_and_is_continued(
     archive: Path, tmp_path: Path, gone: str
 ) -> None:
-    """It was made of this archive, at the same N; with another N it is refused as before."""
+    """It was made from this archive with the same N; another N is refused as before."""
     root = copy(archive, tmp_path / "source")
     again(root, tmp_path / "rebuilt", 2, to_us=31 * 10**6)
     if gone == "lost":

@@ -32,12 +32,12 @@ DEFAULTS: Final[dict[str, Any]] = {"symbols": SYMBOLS, "every": 2, "segment_s": 
 STEP_S: Final = 0.1
 
 Interval: TypeAlias = tuple[float, float]
-"""In seconds since the beginning."""
+"""In seconds since the start."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One recorder: when it runs, what happens to its connections, by how much its clock is ahead."""
+    """One recorder: when it runs, what happens to its connections, how far its clock is ahead."""
 
     runs: tuple[Interval, ...] = ((0.0, END_S),)
     faults: Faults = field(default_factory=Faults)
@@ -99,7 +99,7 @@ def random_runs(rng: Random, outages: int) -> tuple[Interval, ...]:
 
 
 def unknown(root: Path, symbol: str) -> list[Interval]:
-    """When a book was not known, from the beginning until END_S, as its archive says."""
+    """When a book was not known, from the start until END_S, according to its archive."""
     begun_us = START_NS // 1_000
     first = rows_of(root)[symbol][0]["receive_time"]
     found = [(0.0, first.timestamp() - begun_us / 1e6)]
@@ -120,7 +120,7 @@ def is_in(intervals: Sequence[Interval], moment_s: float) -> bool:
 def lost_in_merge(
     merged: Sequence[Interval], inputs: Sequence[Sequence[Interval]]
 ) -> list[Interval]:
-    """The stretches in which some input knows the book and the merge does not."""
+    """The intervals in which some input knows the book and the merge does not."""
     found: list[Interval] = []
     for step in range(round((END_S - 1) / STEP_S)):
         moment_s = step * STEP_S

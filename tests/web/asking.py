@@ -1,4 +1,4 @@
-"""Requests to a page's server: by aiohttp's client, or as raw bytes."""
+"""Requests to a page's server: with aiohttp's client, or as raw bytes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def get(url: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
 
 
 async def send(port: int, request: bytes) -> bytes:
-    """Bytes as they are, and everything that comes back until the server closes."""
+    """Sends the bytes as they are; returns everything until the server closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     await writer.drain()

@@ -52,7 +52,7 @@ RECORDED: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XMRBTC")
 
 
 async def take(tab: Tab, name: str) -> None:
-    """A picture, with few enough colours to be small."""
+    """A picture with few enough colours to be a small file."""
     whole = Image.open(io.BytesIO(await tab.picture(PICTURES / name)))
     few = whole.convert("RGB").quantize(
         COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
@@ -62,7 +62,7 @@ async def take(tab: Tab, name: str) -> None:
 
 @asynccontextmanager
 async def recorder(folder: Path) -> AsyncIterator[str]:
-    """The real command at work, and the address of its page."""
+    """The real command, recording, and the address of its page."""
     tail = [each for each in spot(220) if each.symbol not in RECORDED][: SYMBOLS - len(RECORDED)]
     market = Market((*RECORDED, *tail), seed=4)
     async with SimServer(market, faults=parse_faults("drop=0.001")) as exchange:
@@ -83,7 +83,7 @@ async def recorder(folder: Path) -> AsyncIterator[str]:
 
 
 async def live(out: Path) -> None:
-    """All symbols, and one, while they are recorded."""
+    """All symbols, and one symbol, while they are recorded."""
     async with recorder(out) as url, chromium() as tab, chromium() as other:
         await tab.screen(*WIDE)
         await tab.open(url)
@@ -171,7 +171,7 @@ async def gap(folder: Path) -> None:
 
 
 def draw() -> None:
-    """All six."""
+    """All six pictures."""
     with TemporaryDirectory() as folder:
         asyncio.run(console(Path(folder)))
     with TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Who may ask: our own page and programs of this machine; no other page, by whatever name."""
+"""Who may send requests: our own page and programs on this machine; no other page, under any name."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_an_address_is_a_port_and_perhaps_an_ip_address(text: str, address: Addr
     ],
 )
 def test_any_other_address_is_refused_in_a_sentence(text: str) -> None:
-    """A name too: it may lead anywhere."""
+    """So is a name: it may lead anywhere."""
     with pytest.raises(UsageError, match=r"--web .* is not an address to listen on"):
         parse_address("--web", text)
 
@@ -74,14 +74,14 @@ def test_any_other_address_is_refused_in_a_sentence(text: str) -> None:
     ],
 )
 def test_only_our_own_address_is_answered(host: str, *, loopback: bool, network: bool) -> None:
-    """A name that was made to lead here still is another name."""
+    """Another name is refused even if it resolves to this address."""
     for address, answered in ((LOOPBACK, loopback), (NETWORK, network)):
         refused = refusal(address, "/about", [("host", host)])
         assert (refused is None) is answered
         assert refused is None or refused.status is HTTPStatus.MISDIRECTED_REQUEST
 
 
-def test_one_host_is_asked_for() -> None:
+def test_exactly_one_host_must_be_named() -> None:
     """None, or two, are refused."""
     assert refusal(LOOPBACK, "/", [])
     assert refusal(LOOPBACK, "/", [("host", OWN), ("host", "evil.example")])
@@ -100,14 +100,14 @@ def test_one_host_is_asked_for() -> None:
     ],
 )
 def test_another_page_is_not_answered(origin: str, *, answered: bool) -> None:
-    """Nor one of another port of this machine."""
+    """Nor is a page on another port of this machine."""
     refused = refusal(LOOPBACK, "/live", [("host", OWN), ("origin", origin)])
     assert (refused is None) is answered
     assert refused is None or refused.status is HTTPStatus.FORBIDDEN
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "new-kind"])
-def test_another_page_may_link_to_ours_and_no_more(site: str) -> None:
+def test_another_page_may_only_link_to_ours(site: str) -> None:
     """Links open the page; nothing is fetched into another one."""
     headers = [("host", OWN), ("sec-fetch-site", site)]
     assert refusal(LOOPBACK, "/", headers) is None
@@ -126,6 +126,6 @@ def test_another_page_may_link_to_ours_and_no_more(site: str) -> None:
         ("::", False),
     ],
 )
-def test_what_only_this_machine_reaches(host: str, *, loopback: bool) -> None:
-    """Others are warned of in the log."""
+def test_addresses_that_only_this_machine_reaches(host: str, *, loopback: bool) -> None:
+    """The log warns of any other."""
     assert Address(host, 1).is_loopback is loopback

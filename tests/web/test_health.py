@@ -1,4 +1,4 @@
-"""A recorder is ready while every promise is kept; otherwise it says which one is not."""
+"""A recorder is ready while it keeps every promise; otherwise it says which one it does not keep."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def reasons(
     return [each.what for each in why_not_ready(status, free_bytes, pulse_s, audit_s)]
 
 
-def test_all_is_well() -> None:
-    """Gaps of the past are no reason: the book is known now."""
+def test_a_healthy_recorder_is_ready() -> None:
+    """Past gaps do not matter: the book is known now."""
     assert reasons(WELL) == []
 
 
-def test_blocked_retention_is_no_reason() -> None:
+def test_blocked_retention_does_not_make_it_unready() -> None:
     """A rollout would wait for a person to look at an old segment. It is an alert, until the disk is nearly full."""
     blocked = replace(WELL, retention=RetentionStatus(1, {Blocked.UNVERIFIED: "first: damaged"}))
     assert reasons(blocked) == []
     assert reasons(blocked, FREE_MIN_BYTES - 1) == ["disk"]
 
 
-def test_before_it_records_it_is_not_ready() -> None:
+def test_it_is_not_ready_before_it_records() -> None:
     """Nor while it ends."""
     assert reasons(None) == ["not_recording"]
 
@@ -49,15 +49,15 @@ def test_before_it_records_it_is_not_ready() -> None:
     ("state", "expected"),
     [("cold", ["not_known"]), ("syncing", ["not_known"]), ("break", []), ("ended", [])],
 )
-def test_a_book_that_is_not_known_is_named(state: str, expected: list[str]) -> None:
-    """But one that the exchange itself has none of is not a fault of the recorder."""
+def test_an_unknown_book_is_named(state: str, expected: list[str]) -> None:
+    """A book that the exchange itself does not have is not a fault of the recorder."""
     status = replace(WELL, books=(KNOWN, replace(KNOWN, symbol="XRPUSDT", state=state)))
     found = why_not_ready(status, WIDE, 30.0, 900.0)
     assert [each.what for each in found] == expected
     assert [each.symbols for each in found] == [("XRPUSDT",)] * len(expected)
 
 
-def test_of_many_symbols_the_first_are_named_and_all_are_counted() -> None:
+def test_the_first_of_many_symbols_are_named_and_all_are_counted() -> None:
     """An answer for 1,400 symbols stays small."""
     books = tuple(replace(KNOWN, symbol=f"S{n:04}", state="cold") for n in range(1_400))
     (found,) = why_not_ready(replace(WELL, books=books), WIDE, 30.0, 900.0)
@@ -66,10 +66,10 @@ def test_of_many_symbols_the_first_are_named_and_all_are_counted() -> None:
 
 @pytest.mark.parametrize(
     ("pulse_s", "audit_s", "least_s"),
-    # Three fifths of the bound: five periods of the pulse, else two of the audit, else there is none.
+    # Three fifths of the limit: five periods of the pulse, or two of the audit, or no limit.
     [(30.0, 900.0, 90.0), (0.0, 900.0, 1_080.0), (0.0, 0.0, math.inf)],
 )
-def test_evidence_is_old_where_the_recorder_itself_begins_to_ask(
+def test_evidence_is_old_once_the_recorder_itself_would_request_some(
     pulse_s: float, audit_s: float, least_s: float
 ) -> None:
     """The limit follows the periods of the pulse and of audits."""
@@ -79,14 +79,14 @@ def test_evidence_is_old_where_the_recorder_itself_begins_to_ask(
         assert reasons(status, WIDE, pulse_s, audit_s) == expected
 
 
-def test_a_queue_that_grows_is_a_reason() -> None:
-    """While it is short, it is none."""
+def test_a_growing_queue_is_a_reason() -> None:
+    """A short one is not."""
     assert reasons(replace(WELL, lag_ms=LAG_MAX_MS)) == []
     assert reasons(replace(WELL, lag_ms=LAG_MAX_MS + 1)) == ["lag"]
 
 
-def test_a_disk_that_is_nearly_full_is_a_reason() -> None:
-    """Whichever is more: a gibibyte, or what an hour takes. A disk that does not answer is one, too."""
+def test_a_nearly_full_disk_is_a_reason() -> None:
+    """The limit is a gibibyte or the size of one hour, whichever is more. So is a disk that does not answer."""
     assert reasons(WELL, FREE_MIN_BYTES) == []
     assert reasons(WELL, FREE_MIN_BYTES - 1) == ["disk"]
     busy = replace(WELL, written_bytes=2 * FREE_MIN_BYTES)

@@ -1,4 +1,4 @@
-"""Hostile inputs of the page and of an archive's files, by name: none runs, none ends anything, none reads another file.
+"""Hostile inputs of the page and of an archive's files, by name: none runs, stops anything or reads another file.
 
 Each request goes to a page, and each file into an archive that is then shown, verified and pruned. Beside them: questions
 (test_recording.py), wishes (test_live.py), names and addresses in a real browser (test_page.py), and random
@@ -67,7 +67,7 @@ PATHS: Final = {
     "a path for a symbol": b"/recording/book?symbol=../../etc/passwd",
     "markup for a symbol": b"/recording/book?symbol=" + quote(MARKUP).encode(),
 }
-"""What tries to reach another file, or to come back as markup."""
+"""Paths that try to reach another file, or to come back as markup."""
 
 BROKEN: Final = {
     "an empty line": b"\r\n\r\nA",
@@ -85,12 +85,12 @@ BROKEN: Final = {
     "NUL in the method": b"GET\x00 / HTTP/1.1\r\n" + HEAD + b"\r\n",
     "markup alone": MARKUP.encode() + b"\r\n\r\n",
 }
-"""What is not a request."""
+"""Bytes that are not a request."""
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 async def test_no_path_leads_to_another_file(path: bytes) -> None:
-    """Paths are names in a table, and nothing comes back as markup."""
+    """Paths are keys of a table, and nothing comes back as markup."""
     async with served() as server:
         found = await send(server.port, b"GET " + path + b" HTTP/1.1\r\n" + HEAD + b"\r\n")
     head, _, body = found.partition(b"\r\n\r\n")
@@ -98,17 +98,17 @@ async def test_no_path_leads_to_another_file(path: bytes) -> None:
     assert b"root:" not in body
     assert b"import" not in body
     assert MARKUP.encode() not in body
-    if b" 200 " in head[:16]:  # only a query was added, or a host, to the page itself
+    if b" 200 " in head[:16]:  # only a query or a host was added to the page's own address
         assert body == PAGE
     else:
         assert b"nosniff" in head
 
 
 @pytest.mark.parametrize("request_", BROKEN.values(), ids=BROKEN)
-async def test_what_is_no_request_ends_its_connection_alone(
+async def test_an_invalid_request_ends_only_its_own_connection(
     request_: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """No traceback to anyone, and the next one is answered."""
+    """No traceback is sent, and the next request is answered."""
     async with served() as server:
         found = await send(server.port, request_ + b"\r\n\r\n")
         assert not found or re.match(rb"HTTP/1\.[01] 4", found), found[:100]
@@ -153,7 +153,7 @@ def _numbers_in(root: Path, value: float) -> None:
 
 
 def _symbol_folder(root: Path, name: bytes) -> None:
-    """The rows of a symbol once more, in a folder of this name."""
+    """The rows of a symbol again, in a folder of this name."""
     rooms = root / "snapshots"
     shutil.copytree(rooms / f"symbol={BTC}", rooms / f"symbol={os.fsdecode(name)}")
 
@@ -167,7 +167,7 @@ def _manifest_names(root: Path, name: str) -> None:
 
 
 def _receipt(root: Path, **changed: object) -> None:
-    """A receipt of the first segment, as nothing here would write it."""
+    """A receipt of the first segment, unlike any that booktape writes."""
     tape = sealed(root, "tape")[0]
     name = tape.name.partition(".jsonl")[0]
     folder = root / "removed" / tape.parent.name
@@ -233,7 +233,7 @@ FILES: Final[dict[str, Callable[[Path, Path], object]]] = {
         zstd.compress(b"[" * 10**6 + b"\n")
     ),
 }
-"""What is done to an archive beside which there is a secret."""
+"""What is done to an archive that has a secret beside it."""
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +271,7 @@ async def test_no_file_of_an_archive_leads_to_another_one(
 
 
 async def _shown(root: Path) -> str:
-    """All that a page says of an archive: each answer is JSON, a good one or a sentence."""
+    """Everything that a page shows of an archive: each answer is JSON, either data or a sentence."""
     texts = []
     answers = RecordingAnswers(booktape.open(root, unsealed=False), "archive")
     async with served(answers.routes()) as server:

@@ -1,4 +1,4 @@
-"""The page of a running recorder: what it shows is the recorder's, and no browser makes it wait or grow."""
+"""The page of a running recorder shows the recorder's own state, and no browser makes the recorder wait or grow."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ B = "BTCUSDT"
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frames come ten times as often as a browser gets them."""
+    """Frames are made ten times as often as a browser gets them."""
     monkeypatch.setattr(live, "OVERVIEW_EVERY_S", 0.1)
     monkeypatch.setattr(live, "MANY_EVERY_S", 0.2)
 
@@ -48,7 +48,7 @@ LOOK = '{"symbol":"BTCUSDT","reach":25}'
 
 @dataclass
 class Still:
-    """A recorder that counts how often it is looked at."""
+    """A recorder that counts how often its state is read."""
 
     books: tuple[BookStatus, ...] = (
         BookStatus(B, "live", 2, 7, 3, 1, "", 9_000, 8_000, 0, None, 5, 4, 6_000),
@@ -81,7 +81,7 @@ class Still:
 async def watched(
     still: Still,
 ) -> AsyncIterator[tuple[PageServer, aiohttp.ClientWebSocketResponse]]:
-    """A page's server, and one browser."""
+    """A page's server and one browser."""
     async with served(LiveAnswers(still, "a name").routes()) as server, browser(server) as socket:
         yield server, socket
 
@@ -103,7 +103,7 @@ async def frame(socket: aiohttp.ClientWebSocketResponse, wish: str) -> Any:
         return json.loads(await socket.receive_bytes())
 
 
-async def test_a_frame_is_what_the_recorder_says() -> None:
+async def test_a_frame_shows_the_state_of_the_recorder() -> None:
     """All symbols in its order, or one of them with its book."""
     still = Still()
     async with watched(still) as (server, socket):
@@ -139,8 +139,8 @@ async def test_a_frame_is_what_the_recorder_says() -> None:
         assert still.seen == [(B, 25)]
 
 
-async def test_before_a_recording_and_for_other_symbols_there_is_a_word() -> None:
-    """And the page keeps asking."""
+async def test_a_sentence_is_shown_before_a_recording_and_for_other_symbols() -> None:
+    """The page keeps asking."""
     still = Still(begun=False)
     async with watched(still) as (_, socket):
         assert await frame(socket, OVERVIEW) == {"kind": "waiting"}
@@ -167,7 +167,7 @@ WISHES = [
 
 
 @pytest.mark.parametrize("wish", WISHES)
-async def test_what_is_no_wish_ends_its_browser_alone(wish: str) -> None:
+async def test_an_invalid_wish_ends_only_its_own_browser(wish: str) -> None:
     """The next one is answered."""
     still = Still()
     async with watched(still) as (server, socket):
@@ -180,7 +180,7 @@ async def test_what_is_no_wish_ends_its_browser_alone(wish: str) -> None:
 
 
 @pytest.mark.parametrize("wish", [b"", b"\xff\xfe", OVERVIEW.encode()])
-async def test_bytes_are_no_wish(wish: bytes) -> None:
+async def test_a_binary_wish_is_refused(wish: bytes) -> None:
     """A wish is a text."""
     async with watched(Still()) as (_, socket):
         await socket.send_bytes(wish)
@@ -192,7 +192,7 @@ async def test_bytes_are_no_wish(wish: bytes) -> None:
     "headers", [{"Origin": "http://evil.example"}, {"Host": "evil.example"}, {"Origin": "null"}]
 )
 async def test_another_page_gets_no_socket(headers: dict[str, str]) -> None:
-    """Browsers give the Origin with every WebSocket."""
+    """Browsers send the Origin with every WebSocket."""
     async with watched(Still()) as (server, _):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             async with browser(server, **headers):
@@ -200,13 +200,13 @@ async def test_another_page_gets_no_socket(headers: dict[str, str]) -> None:
     assert refused.value.status in {403, 421}
 
 
-async def test_the_address_of_the_socket_is_no_page() -> None:
+async def test_the_address_of_the_socket_is_not_a_page() -> None:
     """A plain GET gets a sentence."""
     async with watched(Still()) as (server, _):
         assert (await get(server.url + "live"))[0] == 426
 
 
-async def test_all_browsers_share_one_look_at_the_recorder() -> None:
+async def test_all_browsers_share_one_reading_of_the_recorder() -> None:
     """However many there are."""
     still = Still()
     async with served(LiveAnswers(still, "").routes()) as server:
@@ -254,8 +254,8 @@ async def test_browsers_that_waited_for_the_same_book_are_answered_in_different_
 
 
 async def test_too_many_browsers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And one that leaves makes room."""
-    # These do not read, so they answer no ping, and to open all of them may take longer than two of them.
+    """One that leaves makes room for another."""
+    # These browsers do not read, so they answer no ping, and opening them all may take longer than two heartbeats.
     monkeypatch.setattr(live, "HEARTBEAT_S", 3_600.0)
     connector = aiohttp.TCPConnector(limit=0)
     async with (
@@ -302,7 +302,7 @@ async def test_a_browser_that_does_not_read_gets_one_frame_and_no_queue() -> Non
             for _ in range(1_000):
                 writer.write(masked)
                 await asyncio.wait_for(writer.drain(), 0.5)
-        # Another browser, that reads, is served meanwhile; frames are made for it.
+        # Another browser, which does read, is served meanwhile, so frames are made.
         looked, began_s = still.looks, monotonic()
         async with browser(server) as other:
             for _ in range(4):
@@ -321,8 +321,8 @@ async def test_a_browser_that_does_not_read_gets_one_frame_and_no_queue() -> Non
         writer.close()
 
 
-async def test_many_books_are_looked_at_less_often() -> None:
-    """Each look costs the recorder's loop some microseconds a book."""
+async def test_a_larger_number_of_books_is_read_less_often() -> None:
+    """Each reading costs the recorder's loop some microseconds per book."""
     still = Still(tuple(BookStatus(f"S{n:05}", "cold", 1, 0, 0, 0) for n in range(MANY + 1)))
     async with watched(still) as (_, socket):
         began_s = monotonic()
@@ -332,7 +332,7 @@ async def test_many_books_are_looked_at_less_often() -> None:
 
 
 def test_the_ladder_is_the_recorders_book(tmp_path: Path) -> None:
-    """Level by level, as of the update that it names: seen by the page, and read from the archive afterwards."""
+    """Level by level, as of the update that it names: read by the page, and afterwards from the archive."""
     symbols = (B, "ETHUSDT")
 
     async def look() -> dict[str, Any]:
@@ -348,7 +348,7 @@ def test_the_ladder_is_the_recorders_book(tmp_path: Path) -> None:
 
 @pytest.mark.long
 async def test_the_ladder_is_that_of_the_worker_that_records_the_book(tmp_path: Path) -> None:
-    """Likewise with the real command, and two processes."""
+    """The same with the real command and two processes."""
     async with SimServer(Market((B, "ETHUSDT"), levels=100)) as exchange:
         process = await start(
             *("record", B, "ETHUSDT", "--every", "1", "--workers", "2"),
@@ -366,7 +366,7 @@ async def test_the_ladder_is_that_of_the_worker_that_records_the_book(tmp_path: 
 
 
 def _compare(root: Path, found: dict[str, Any]) -> None:
-    """Each book that was seen with the row of its update."""
+    """Compares each book that was seen with the row of its update."""
     for symbol, shown in found.items():
         rows = booktape.open(root).snapshots(symbol).to_arrow().to_pylist()
         (row,) = [

@@ -32,7 +32,7 @@ Parser = Callable[[str], Iterable[Metric]]
 
 
 def values(families: Iterable[Metric]) -> dict[str, float]:
-    """Each sample by its name and the value of its one label."""
+    """Each sample, by its name and the value of its only label."""
     return {
         " ".join((sample.name, *sample.labels.values())): sample.value
         for family in families
@@ -77,28 +77,28 @@ def test_prometheus_reads_every_figure(accept: str, parse: Parser) -> None:
 
 
 @pytest.mark.parametrize(("accept", "parse"), FORMS.items())
-def test_before_it_records_only_that_is_known(accept: str, parse: Parser) -> None:
-    """No total of 0, which would look like a recorder that was restarted; no evidence of 1970."""
+def test_before_recording_only_known_figures_are_served(accept: str, parse: Parser) -> None:
+    """No total of 0, which would look like a restarted recorder; no evidence of 1970."""
     body, _ = encode_metrics(None, None, accept)
     names = {name for name in values(parse(body.decode())) if name.startswith("booktape_")}
     assert {name.split()[0] for name in names} == {"booktape_recording", "booktape_build_info"}
 
 
-def test_where_all_is_kept_nothing_is_said_of_retention() -> None:
-    """An alert would otherwise tell of passes that are never made."""
+def test_without_limits_no_retention_figures_are_served() -> None:
+    """Otherwise an alert would report passes that are never made."""
     body, _ = encode_metrics(replace(NOW, retention=None), None, "")
     assert not [name for name in values(plain_text(body.decode())) if "retention" in name]
 
 
 def test_without_a_known_book_there_is_no_oldest_evidence() -> None:
-    """An alert on its age would otherwise tell of years."""
+    """Otherwise an alert on its age would report years."""
     lost = RecorderStatus(*(2, 1, BOOKS[:1], 0, 0, 0.0, 0, 0, 0), segment="first")
     body, _ = encode_metrics(lost, None, "")
     assert not [name for name in values(plain_text(body.decode())) if "evidence" in name]
 
 
 def test_names_follow_prometheus_rules() -> None:
-    """Lower case, a unit at the end that is a base unit, `_total` for what only grows and for nothing else."""
+    """Lower case, a base unit at the end, and `_total` only for values that never fall."""
     body, _ = encode_metrics(NOW, 5_000, OPEN_METRICS)
     for family in open_metrics(body.decode()):  # type: ignore[no-untyped-call]
         if not family.name.startswith("booktape_"):

@@ -1,4 +1,4 @@
-"""Other programs ask a recorder whether it is well; `booktape health` is one of them."""
+"""Other programs ask a recorder whether it is healthy; `booktape health` is one of them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_a_recorder_answers_for_itself(tmp_path: Path) -> None:
     asyncio.run(ask())
 
 
-def test_health_says_whether_it_is_well(tmp_path: Path) -> None:
-    """Exit code 0 or 1, and the reasons, a line each."""
+def test_health_reports_whether_the_recorder_is_healthy(tmp_path: Path) -> None:
+    """Exit code 0 or 1, with one reason on each line."""
 
     async def ask() -> None:
         async with served(operation_routes(lambda: LOST, tmp_path, 30.0, 900.0)) as server:
@@ -54,7 +54,7 @@ def test_health_says_whether_it_is_well(tmp_path: Path) -> None:
 
 
 def test_health_follows_no_redirect() -> None:
-    """Whatever is at that address: it is asked, and nothing else is."""
+    """Only the given address receives a request, whatever it answers."""
 
     async def elsewhere(_: web.Request) -> web.Response:
         raise web.HTTPFound("http://127.0.0.1:1/healthz")

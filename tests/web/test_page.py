@@ -1,4 +1,4 @@
-"""The page in a real browser: what is seen, what is asked, and that nothing complains."""
+"""The page in a real browser: what it shows, what it requests, and that the browser reports no error."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def shown(
     root: Path, width: int = 1_400, height: int = 900
 ) -> AsyncIterator[tuple[Tab, str]]:
-    """A recording in a browser; afterwards: nothing complained, and no other host was asked."""
+    """A recording in a browser; afterwards checks that nothing complained and no other host was contacted."""
     answers = RecordingAnswers(booktape.open(root, unsealed=False), root.name)
     async with served(answers.routes()) as server, chromium() as tab:
         await tab.screen(width, height)
@@ -56,8 +56,8 @@ async def shown(
         assert hosts == {urlsplit(server.url).netloc}
 
 
-async def test_a_recording_can_be_looked_through(root: Path, tmp_path: Path) -> None:
-    """From the overview to a symbol, into its gap and out again, by the keyboard alone."""
+async def test_a_recording_can_be_browsed(root: Path, tmp_path: Path) -> None:
+    """From the overview to a symbol, into its gap and out again, with the keyboard alone."""
     async with shown(root) as (tab, _):
         overview = await tab.look("document.getElementById('rows').textContent")
         assert "BTCUSDT" in overview
@@ -88,7 +88,7 @@ async def test_a_recording_can_be_looked_through(root: Path, tmp_path: Path) -> 
 
 
 async def test_the_filter_finds_symbols_and_reasons(root: Path) -> None:
-    """And Escape empties it."""
+    """Escape empties it."""
     async with shown(root) as (tab, _):
         await tab.press("/")
         for key in "eth":
@@ -115,7 +115,7 @@ async def test_a_phone_shows_one_column(root: Path, fragment: str) -> None:
 
 
 async def test_the_colours_follow_the_reader(root: Path) -> None:
-    """Dark, or light where the system says so."""
+    """Dark, or light if the system says so."""
     async with shown(root) as (tab, _):
         found = []
         for dark in (True, False):
@@ -125,7 +125,7 @@ async def test_the_colours_follow_the_reader(root: Path) -> None:
 
 
 async def test_an_injected_script_or_style_does_not_run(root: Path) -> None:
-    """The policy holds, should a text ever become markup: this is what the browser itself refuses."""
+    """Should a text ever become markup, the policy still holds: the browser itself refuses to run it."""
     answers = RecordingAnswers(booktape.open(root, unsealed=False), root.name)
     async with served(answers.routes()) as server, chromium() as tab:
         await tab.open(server.url)
@@ -155,11 +155,11 @@ FRAGMENTS: Final = (
     "#/../../etc/passwd",
     "#" + "/" * 5_000,
 )
-"""What a link to the page may end with."""
+"""Possible endings of a link to the page."""
 
 
 async def test_hostile_texts_and_addresses_run_nothing(tmp_path: Path) -> None:
-    """Symbols, reasons and addresses that are markup are text, whatever is opened; and the page continues."""
+    """Symbols, reasons and addresses that are markup stay text, whatever is opened; and the page continues."""
     write(tmp_path, 30, segment_s=15, cuts=(10,))
     script = "<img src=x onerror=ran=1>"
     rooms = tmp_path / "snapshots"
@@ -220,7 +220,7 @@ async def recorded(
 
 @pytest.mark.long
 async def test_a_running_recorder_is_seen_at_work(tmp_path: Path) -> None:
-    """Data moves in the overview, in the ladder and in the heatmap; a lost connection shows red, and so does its gap."""
+    """Data moves in the overview, the ladder and the heatmap; a lost connection shows red, and so does its gap."""
     market = Market(("BTCUSDT", "ETHUSDT"), levels=300)
     async with (
         SimServer(market) as exchange,
@@ -262,7 +262,7 @@ async def test_a_running_recorder_is_seen_at_work(tmp_path: Path) -> None:
 
 @pytest.mark.long
 async def test_names_that_are_markup_are_shown_as_text(tmp_path: Path) -> None:
-    """In the table, in the filter, in the title and in the address: nothing runs, nothing is made of them."""
+    """In the table, the filter, the title and the address: nothing runs, and no element is made of them."""
     async with (
         SimServer(Market(ODD, levels=50)) as exchange,
         recorded(exchange, tmp_path / "out", *ODD) as tab,
@@ -282,7 +282,7 @@ async def test_names_that_are_markup_are_shown_as_text(tmp_path: Path) -> None:
 
 @pytest.mark.long
 async def test_a_page_outlives_its_recorder(tmp_path: Path) -> None:
-    """It says that what it shows is old, and asks again until there is a recorder."""
+    """It says that its data is old, and asks again until there is a recorder."""
     async with SimServer(Market(("BTCUSDT",), levels=50)) as exchange, chromium() as tab:
         command = (
             *("record", "BTCUSDT", "--out", tmp_path / "out"),

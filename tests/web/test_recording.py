@@ -1,4 +1,4 @@
-"""The page of a finished recording says what the reader says, and a hostile question or file gets a sentence."""
+"""The page of a finished recording shows what the reader gives; a hostile question or file gets a sentence."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def asked(url: str, path: str, **query: object) -> Any:
     return json.loads(body)
 
 
-async def test_the_overview_is_what_the_reader_says(root: Path) -> None:
+async def test_the_overview_shows_what_the_reader_gives(root: Path) -> None:
     """Rows, coverage, each gap with its reason, and each day."""
     rec = booktape.open(root, unsealed=False)
     async with page(root) as url:
@@ -87,8 +87,8 @@ async def test_the_ladder_at_a_moment_is_the_book_of_that_moment(root: Path, sec
     assert shown["asks"] == [[*level] for level in zip(book.ask_price, book.ask_size, strict=True)]
 
 
-async def test_inside_a_gap_there_is_no_book(root: Path) -> None:
-    """But its reason."""
+async def test_inside_a_gap_the_reason_is_shown_instead_of_a_book(root: Path) -> None:
+    """The gap has no book."""
     async with page(root) as url:
         found = await asked(
             url, "recording/book", symbol="BTCUSDT", at=moment_us(moment(45)), bps=25
@@ -130,7 +130,7 @@ async def test_the_heatmap_shows_nothing_where_nothing_was_known(root: Path) -> 
 
 
 async def test_a_part_begins_with_the_row_before_it(root: Path) -> None:
-    """That row is valid in it: a quiet book is not an empty one."""
+    """That row is valid at the start: a quiet book is not an empty one."""
     async with page(root) as url:
         found = await asked(
             url,
@@ -174,7 +174,7 @@ async def test_a_wrong_question_gets_a_sentence(root: Path, question: str) -> No
 
 
 @pytest.mark.parametrize(("first", "last"), [(0, 9_999_999_999_999_999), (5, 1), (10**15, 10**15)])
-async def test_a_time_outside_is_moved_to_what_was_recorded(
+async def test_a_time_outside_the_recording_is_moved_into_it(
     root: Path, first: int, last: int
 ) -> None:
     """Whatever the browser's clock shows."""
@@ -185,8 +185,8 @@ async def test_a_time_outside_is_moved_to_what_was_recorded(
     assert moment_us(moment(0)) <= found["from_us"] <= found["to_us"] <= moment_us(moment(120))
 
 
-async def test_only_some_questions_wait(root: Path) -> None:
-    """While one takes long, the next ones wait, and further ones are told to come again."""
+async def test_only_a_few_questions_may_wait(root: Path) -> None:
+    """While a slow one is answered, the next ones wait, and further ones are told to come back later."""
     answers, done = RecordingAnswers(booktape.open(root, unsealed=False), ""), threading.Event()
     answers._reader.submit(done.wait, 60)
     async with served(answers.routes()) as server:
@@ -215,7 +215,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("content", HOSTILE)
 async def test_a_damaged_file_is_named_and_hides_no_other(tmp_path: Path, content: bytes) -> None:
-    """Rows, gaps and checks that are not what was written, and a link that leads away."""
+    """Rows, gaps and checks with altered content, and a link that leads elsewhere."""
     write(tmp_path, 100, segment_s=30, cuts=(40,))
     rows = sorted((tmp_path / "snapshots/symbol=BTCUSDT").rglob("*.parquet"))
     rows[0].write_bytes(content)
@@ -235,16 +235,16 @@ async def test_a_damaged_file_is_named_and_hides_no_other(tmp_path: Path, conten
 
 
 async def test_an_empty_archive_has_no_symbols(tmp_path: Path) -> None:
-    """It may have its first rows in an hour."""
+    """The first rows may come within the hour."""
     (tmp_path / "snapshots").mkdir()
     async with page(tmp_path) as url:
         assert (await asked(url, "recording/overview"))["symbols"] == []
 
 
-async def test_a_row_is_found_over_thousands_of_years(
+async def test_a_row_is_found_across_thousands_of_years(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clock was wrong, or a file is forged: few questions find the last row, and days have an end."""
+    """A clock was wrong, or a file is forged: few queries find the last row, and the list of days is bounded."""
     for at in (SECOND_OF_1970, SECOND_OF_9998):
         scenes = (connected(at, 1), rest(snapshot(10, {"100": "1"}, {"101": "1"}), at + 1))
         opening = replace(start(format=2), received_ns=at * SECOND)

@@ -1,4 +1,4 @@
-"""The page's server: files of the page, sentences, and nothing else, whatever is asked."""
+"""The page's server sends files of the page and sentences, and nothing else, whatever is requested."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HOST = b"Host: 127.0.0.1\r\nConnection: close\r\n"
 
 
 async def test_every_file_of_the_page_is_served_as_it_is() -> None:
-    """Also the licence of what others wrote."""
+    """So is the licence of other people's code."""
     async with served() as server:
         for path, name in FILES.items():
             status, headers, body = await get(server.url + path[1:])
@@ -48,8 +48,8 @@ async def test_every_file_of_the_page_is_served_as_it_is() -> None:
             assert "frame-ancestors 'none'" in headers["content-security-policy"]
 
 
-def test_the_page_asks_no_other_host() -> None:
-    """No address in what we wrote, no style or script inside the markup."""
+def test_the_page_contacts_no_other_host() -> None:
+    """Our files contain no address, and the markup no style or script."""
     html = PAGE.joinpath("index.html").read_text()
     own = html + PAGE.joinpath("page.js").read_text() + PAGE.joinpath("page.css").read_text()
     assert not re.findall(r"https?://|//[a-z]+\.", own)
@@ -69,7 +69,7 @@ async def test_only_get_is_answered(method: str) -> None:
 
 
 async def test_a_foreign_name_and_a_foreign_page_are_refused() -> None:
-    """With a sentence, and with the same headers."""
+    """With a sentence and the same headers."""
     async with served() as server:
         for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
             status, answered, body = await get(server.url, **headers)
@@ -78,8 +78,8 @@ async def test_a_foreign_name_and_a_foreign_page_are_refused() -> None:
             assert "content-security-policy" in answered
 
 
-async def test_a_bug_is_a_sentence_to_the_browser() -> None:
-    """Its traceback is in the log alone."""
+async def test_a_bug_becomes_a_sentence_for_the_browser() -> None:
+    """Its traceback is only in the log."""
 
     async def broken(_: web.Request) -> web.Response:
         raise ZeroDivisionError("secret")
@@ -91,7 +91,7 @@ async def test_a_bug_is_a_sentence_to_the_browser() -> None:
 
 
 async def test_a_port_in_use_is_refused_in_a_sentence() -> None:
-    """And the first server continues."""
+    """The first server continues."""
     async with served() as server:
         with pytest.raises(UsageError, match="cannot be served"):
             async with PageServer(Address("127.0.0.1", server.port), ()):
@@ -116,7 +116,7 @@ async def test_connections_without_a_request_are_bounded() -> None:
             while status != 200:
                 with suppress(
                     aiohttp.ClientError
-                ):  # the server has not seen yet that the others left
+                ):  # the server has not yet seen that the others left
                     status = (await get(server.url))[0]
 
 
