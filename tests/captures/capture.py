@@ -31,7 +31,7 @@ needs_captures: Final = pytest.mark.skipif(
     not CAPTURES.is_dir(), reason="the real captures are not there: ../shared/captures"
 )
 
-# File and the limit its snapshots were asked for with (SOURCES.md).
+# File and the limit of its snapshot requests (SOURCES.md).
 BTCUSDT: Final = ("btcusdt-2026-06-07-depth5", 5000)
 TEN: Final = ("ten-symbols-2021-04-05-bookticker", 1000)
 FOUR: Final = ("four-symbols-2021-08-limit5000", 5000)
@@ -81,7 +81,7 @@ def frames(name: str, limit: int, every: int = 1) -> Iterator[TapeRecord]:
 
 
 def read(tape: Iterable[TapeRecord]) -> tuple[Reconstruction, Iterator[Output]]:
-    """The machine, and its output while the tape is read."""
+    """The machine, and its output while it reads the tape."""
     machine = Reconstruction()
     return machine, (output for frame in tape for output in machine.apply(frame))
 

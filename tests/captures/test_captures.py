@@ -63,7 +63,7 @@ def test_every_row_is_the_oracle_s_book(capture: tuple[str, int], symbols: int, 
 
 @pytest.mark.parametrize(("capture", "symbols", "count"), SPOT)
 def test_nothing_is_lost_or_malformed(capture: tuple[str, int], symbols: int, count: int) -> None:
-    """Each symbol asks once, is known once, and no frame is unreadable: trades are only unknown."""
+    """Each symbol sends one request and is known once, and no frame is unreadable: trades are merely unknown."""
     del count
     machine, outputs = read(frames(*capture, every=10**9))
     kinds = Counter(type(output) for output in outputs)
@@ -75,7 +75,7 @@ def test_nothing_is_lost_or_malformed(capture: tuple[str, int], symbols: int, co
 
 @pytest.mark.parametrize(("capture", "equal"), [(TEN, 4_601), (FOUR, 519)])
 def test_book_ticker_agrees(capture: tuple[str, int], equal: int) -> None:
-    """After each event the best bid and ask are those of the newest ticker not after its id."""
+    """After each event the best bid and ask are those of the newest ticker up to its id."""
     name, limit = capture
     tickers: dict[str, list[tuple[int, tuple[float, ...]]]] = {}
     for line in lines(name):
@@ -87,7 +87,7 @@ def test_book_ticker_agrees(capture: tuple[str, int], equal: int) -> None:
     for row in rows(frames(name, limit)):
         known = tickers[row.symbol]
         later = bisect_right(known, row.update_id, key=itemgetter(0))
-        if 0 < later < len(known):  # a later one was seen, so this one still holds
+        if 0 < later < len(known):  # a later ticker was seen, so this one holds until then
             bids, asks = shown(row)
             assert (*bids[0], *asks[0]) == known[later - 1][1]
             compared += 1
@@ -95,7 +95,7 @@ def test_book_ticker_agrees(capture: tuple[str, int], equal: int) -> None:
 
 
 def test_depth5_agrees() -> None:
-    """The partial book stream has the id of an event, and the five best levels after it."""
+    """The partial book stream has the id of an event, and the five best levels after that event."""
     name, limit = BTCUSDT
     partial = [
         json.loads(line.payload)["data"] for line in lines(name) if line.stream == "depth5@100ms"
@@ -116,7 +116,7 @@ def test_depth5_agrees() -> None:
 
 
 def test_a_cut_capture_shows_a_gap() -> None:
-    """Without three events of one symbol its book is lost there, and no other symbol notices."""
+    """Without three events of one symbol its book is lost there, and no other symbol is affected."""
     name, limit = TEN
     tape = list(frames(name, limit))
     mine = [f for f in tape if isinstance(f, StreamMessage) and b'"zilusdt@depth@' in f.payload]
@@ -146,7 +146,7 @@ def test_a_cut_capture_shows_a_gap() -> None:
 
 
 def test_a_cut_capture_recovers_exactly() -> None:
-    """An answer from after the cut closes the gap, and from there each row is the uncut one's."""
+    """An answer from after the cut closes the gap, and from then on each row equals that of the uncut capture."""
     name, limit = TEN
     symbol, cut, back = "NEOUSDC", 100, 120
     tape = list(frames(name, limit))
@@ -173,7 +173,7 @@ def test_a_cut_capture_recovers_exactly() -> None:
 
 
 def test_futures_are_refused() -> None:
-    """Ids that do not chain as Spot's do end in a gap for each symbol, with no book called good."""
+    """Their ids do not chain as Spot's do, so each symbol ends in a gap, and no book is called good."""
     machine, read_outputs = read(frames(*FUTURES))
     outputs = list(read_outputs)
     assert {sync.state for sync in machine.syncs.values()} == {State.SYNCING}

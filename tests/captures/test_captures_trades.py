@@ -40,7 +40,7 @@ def trade_id(payload: bytes) -> int | None:
 
 
 def test_all_trades_are_stored_once_and_none_is_missing() -> None:
-    """2,889 trades of 59 s, in the order of their ids; values as the exchange wrote them."""
+    """2,889 trades of 59 s, in order of their ids; values as the exchange wrote them."""
     books = Reconstruction()
     found = [output for record in with_trades() for output in books.apply(record)]
     trades = [output.trade for output in found if isinstance(output, TradeRow)]
@@ -56,7 +56,7 @@ def test_all_trades_are_stored_once_and_none_is_missing() -> None:
     assert any(isinstance(output, BookRow) for output in found)
 
 
-def test_lost_trades_are_asked_for_and_filled() -> None:
+def test_lost_trades_are_requested_and_filled() -> None:
     """As if a connection had lost a thousand in a row."""
     everything = Reconstruction()
     all_rows = [o for r in with_trades() for o in everything.apply(r) if isinstance(o, TradeRow)]

@@ -1,4 +1,4 @@
-"""The real exchange's own witnesses, by our rules: not one false alarm, and why the rules are so."""
+"""The real exchange's own witnesses, by our rules: no false alarm, and why the rules are as they are."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ NO_ROWS = 10**9
 
 
 def checks(tape: Iterable[TapeRecord]) -> list[Check]:
-    """All that the witnesses said, the end of the segment included."""
+    """Everything that the witnesses reported, including the end of the segment."""
     outputs = read([*tape, SegmentEnd(0, ROTATED)])[1]
     return [output for output in outputs if isinstance(output, Check)]
 
 
 def comparisons(found: list[Check], witness: str) -> int:
-    """How many, all of which must have passed."""
+    """The number of comparisons, all of which must have passed."""
     assert {check.witness for check in found} == {witness}
     assert not any(check.differences for check in found)
     return sum(check.comparisons for check in found)
@@ -40,7 +40,7 @@ def comparisons(found: list[Check], witness: str) -> int:
 
 @pytest.fixture
 def partial(monkeypatch: pytest.MonkeyPatch) -> list[TapeRecord]:
-    """The capture, its partial books under the name of those that we read."""
+    """The capture, with its partial books renamed to the stream that we read."""
     monkeypatch.setattr(book_checks, "LEVELS", 5)
     return [
         replace(frame, payload=frame.payload.replace(b"@depth5@", b"@depth20@", 1))
@@ -51,7 +51,7 @@ def partial(monkeypatch: pytest.MonkeyPatch) -> list[TapeRecord]:
 
 
 def test_partial_books_agree_at_every_id(partial: list[TapeRecord]) -> None:
-    """595 were sent. 593 are of an event that was applied, one of the snapshot's own id, one older."""
+    """595 were sent. 593 belong to an applied event, one has the snapshot's own id, one is older."""
     found = checks(partial)
     assert sum(line.stream == "depth5@100ms" for line in lines(BTCUSDT[0])) == 595
     assert comparisons(found, "depth20") == 594
@@ -59,7 +59,7 @@ def test_partial_books_agree_at_every_id(partial: list[TapeRecord]) -> None:
 
 
 def test_the_levels_of_another_id_differ(partial: list[TapeRecord]) -> None:
-    """Those of the message before, under this one's id: the id is what makes it a proof."""
+    """Levels of the previous message under this one's id: only the id makes it a proof."""
     tops = [f for f in partial if isinstance(f, StreamMessage) and b"@depth20@" in f.payload]
     moved: dict[TapeRecord, TapeRecord] = {
         frame: replace(frame, payload=with_levels_of(before.payload, frame.payload))
@@ -79,12 +79,12 @@ def with_levels_of(other: bytes, payload: bytes) -> bytes:
 
 @pytest.mark.parametrize(("capture", "equal"), [(TEN, 4_593), (FOUR, 516)])
 def test_tickers_agree_after_every_event(capture: tuple[str, int], equal: int) -> None:
-    """Each event of a known book that lies between two tickers; none before the first of them."""
+    """Each event of a known book between two tickers; none before the first ticker."""
     assert comparisons(checks(frames(*capture, NO_ROWS)), "bookTicker") == equal
 
 
 def compare(check: BookTickerCheck, sync: SymbolSync) -> list[Comparison]:
-    """The touch as it is now with the last ticker."""
+    """The current touch with the last ticker."""
     touch = ticker_module.touch_of(sync)
     return [ticker_module.compare_touch(touch, t.bid, t.ask) for t in [*check.tickers][-1:]]
 
@@ -110,7 +110,7 @@ def at_each_ticker(patch: pytest.MonkeyPatch) -> None:
 def test_the_latest_ticker_gives_false_alarms(
     monkeypatch: pytest.MonkeyPatch, rule: Callable[[pytest.MonkeyPatch], None], alarms: int
 ) -> None:
-    """Tickers run ahead of the event that contains them: only ids tell which of them belongs to it."""
+    """Tickers run ahead of the event that contains them: only ids tell which event they belong to."""
     rule(monkeypatch)
     found = [check for capture in (TEN, FOUR) for check in checks(frames(*capture, NO_ROWS))]
     assert sum(bool(check.differences) for check in found) == alarms

@@ -1,4 +1,4 @@
-"""Clients of other makers follow a book from `simulate` and from `replay`, and it equals ours, by update id.
+"""Third-party clients follow a book from `simulate` and from `replay`, and it equals ours, by update id.
 
 `make clients` installs them into .venv-peers, where each runs unmodified in a separate process. Its script shows how it
 is pointed at this machine: ccxt by its `urls`, python-binance by its constants,
@@ -64,7 +64,7 @@ async def serving(*command: str | Path) -> AsyncIterator[tuple[str, str]]:
 
 
 async def followed(client: str, rest_url: str, ws_url: str, **environment: str) -> Books:
-    """What a client's book was at random moments, by update id."""
+    """A client's book at random moments, by update id."""
     process = await asyncio.create_subprocess_exec(
         *(PYTHON, "-m", f"clients.with_{client}", rest_url, ws_url, BASE, QUOTE),
         stdout=PIPE,
@@ -87,7 +87,7 @@ async def followed(client: str, rest_url: str, ws_url: str, **environment: str) 
 
 
 async def compare(out: Path, *server: str | Path) -> None:
-    """Record from this server, and let all clients follow it at the same time."""
+    """Record from this server while all clients follow it."""
     certificate = out.with_suffix(".pem")
     async with asyncio.timeout(WITHIN_S), serving(*server) as (rest_url, ws_url):
         addresses = ("--rest-url", rest_url, "--ws-url", ws_url)
@@ -123,7 +123,7 @@ async def compare(out: Path, *server: str | Path) -> None:
 
 
 def recorded(out: Path) -> dict[int, booktape.Book]:
-    """Each row by its update id, also while they are being written."""
+    """Each row by its update id, including rows that are still being written."""
     entries = booktape.open(out).snapshots(SYMBOL)
     return {row.update_id: row for row in entries if isinstance(row, booktape.Book)}
 
@@ -143,7 +143,7 @@ def tape(tmp_path: Path) -> Path:
 
 
 async def test_their_books_of_a_simulated_exchange_equal_ours(tmp_path: Path) -> None:
-    """Three clients and our recorder, all at once."""
+    """Three clients and our recorder at the same time."""
     await compare(tmp_path / "ours", "simulate", "--symbols", SYMBOL, "--seed", "3")
 
 

@@ -1,4 +1,4 @@
-"""TLS in front of a local port, for a client that refuses to speak without."""
+"""TLS in front of a local port, for a client that refuses to connect without it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOST: Final = "127.0.0.1"
 
 @asynccontextmanager
 async def tls_in_front_of(port: int, certificate: Path) -> AsyncIterator[int]:
-    """The port of a server that decrypts and passes on; `certificate` is made, for clients to trust."""
+    """The port of a server that decrypts and forwards; `certificate` is created for clients to trust."""
     key = certificate.with_suffix(".key")
     subject = f"-subj /CN={_HOST} -addext subjectAltName=IP:{_HOST}"
     command = f"openssl req -x509 -newkey rsa:2048 -nodes -days 1 {subject}".split()

@@ -3,7 +3,7 @@
 It is pointed at another exchange by its own constants, `AsyncClient.API_URL` and
 `BinanceSocketManager.STREAM_URL`. Its `DepthCacheManager` takes a first event that begins before the
 snapshot's end for a lost one; it asks for a newer snapshot, and then applies the old event to that, so
-its book is wrong. That is its own fault, on the real exchange too; it starts anew until that does not happen.
+its book is wrong. That is its own fault, on the real exchange too; the script starts over until that does not happen.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the image and the compose file take away from the recorder: a writable root, a home, every right of root."""
+"""What the image and the compose file deny the recorder: a writable root, a home, all privileges of root."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ echo >/tmp/written && exit 98
 unset HOME TMPDIR
 exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all "$@"
 """
-"""In a mount namespace of its own: only this folder can be written, as `read_only: true` with a volume leaves it."""
+"""In a separate mount namespace: only this folder is writable, as with `read_only: true` and a volume."""
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_it_records_and_verifies_under_a_read_only_root(workers: str, tmp_path: Path) -> None:
-    """Also with several processes, which share memory and need no file for it."""
+    """Also with several processes, which share memory and need no file for that."""
     booktape = f"{sys.executable} -m booktape"
     record = (
         f"{booktape} record BTCUSDT ETHUSDT --exchange sim --web 0 --out books --workers {workers} 2>log & "

@@ -1,4 +1,4 @@
-"""What `deploy/` names exists: every metric, every option, a panel for every alert."""
+"""Everything that `deploy/` names exists: every metric, every option, a panel for every alert."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROMETHEUS_OWN: Final = {"up"}
 
 
 def served() -> set[str]:
-    """The names of all samples of a recorder that knows a book."""
+    """The names of all samples from a recorder that knows a book."""
     books = (BookStatus("BTCUSDT", "live", 1, 1, 1, 0, evidence_ns=1),)
     status = RecorderStatus(
         *(2, 1, books, 1, 0, 0.0, 1, 1, 1), segment="first", retention=RetentionStatus(1)
@@ -51,7 +51,7 @@ def panels() -> list[dict[str, Any]]:
 
 
 def test_every_metric_that_is_read_is_served() -> None:
-    """A name that was changed in the program would silence its alert."""
+    """Renaming it in the program would silence its alert."""
     read = [alert["expr"] for alert in alerts()]
     read += [target["expr"] for panel in panels() for target in panel["targets"]]
     for expression in read:
@@ -61,15 +61,15 @@ def test_every_metric_that_is_read_is_served() -> None:
 
 
 def test_every_alert_has_a_panel() -> None:
-    """Who is woken sees at once since when."""
+    """The person on call sees at once how long the condition has lasted."""
     shown = {panel["description"]: panel["targets"] for panel in panels()}
     for alert in alerts():
         expressions = " ".join(target["expr"] for target in shown[alert["alert"]])
         assert metrics_of(alert["expr"]) & metrics_of(expressions), alert["alert"]
 
 
-def test_the_rules_are_prometheus_own() -> None:
-    """By its own tool."""
+def test_prometheus_accepts_the_rules() -> None:
+    """Checked with its own tool."""
     promtool = shutil.which("promtool")
     if not promtool:
         pytest.skip("needs promtool, which Debian's package prometheus has")
@@ -83,12 +83,12 @@ def test_the_rules_are_prometheus_own() -> None:
 
 @pytest.mark.parametrize("file", sorted(DEPLOY.rglob("*.y*ml")), ids=lambda file: file.name)
 def test_every_yaml_file_can_be_read(file: Path) -> None:
-    """By any reader."""
+    """By any YAML reader."""
     assert all(yaml.safe_load_all(file.read_text()))
 
 
-def test_every_file_that_is_mounted_or_copied_is_there() -> None:
-    """Docker would make an empty folder in place of a file that is missing."""
+def test_every_file_that_is_mounted_or_copied_exists() -> None:
+    """Docker would make an empty folder in place of a missing file."""
     compose = yaml.safe_load((DEPLOY / "docker" / "compose.yaml").read_text())
     volumes = [v for service in compose["services"].values() for v in service.get("volumes", ())]
     mounted = [volume.split(":")[0] for volume in volumes if volume.startswith(".")]
@@ -106,7 +106,7 @@ def test_every_file_that_is_mounted_or_copied_is_there() -> None:
 
 
 def test_the_cluster_has_a_shard_for_each_replica() -> None:
-    """Else a part of the symbols would be recorded by none; and its Service is there."""
+    """Otherwise some symbols would not be recorded at all; its Service must also exist."""
     text = (DEPLOY / "kubernetes" / "statefulset.yaml").read_text()
     service, recorders = yaml.safe_load_all(text)
     assert recorders["spec"]["serviceName"] == service["metadata"]["name"]
@@ -114,8 +114,8 @@ def test_the_cluster_has_a_shard_for_each_replica() -> None:
     assert f'/{recorders["spec"]["replicas"]}"' in text
 
 
-def test_the_unit_is_systemds_own(tmp_path: Path) -> None:
-    """By its own tool; the command, which is not installed there, stands for itself."""
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    """Checked with its own tool; a stand-in replaces the command, which is not installed there."""
     tool = shutil.which("systemd-analyze")
     if not tool:
         pytest.skip("needs systemd-analyze, which Debian's package systemd has")

@@ -39,7 +39,7 @@ def columns(of: Sequence[Column]) -> str:
 
 
 def state_machine() -> str:
-    """The rules, in the words of the functions that carry them out."""
+    """The rules, in the words of the functions that implement them."""
     rows = [
         (
             rule.state.name,
@@ -73,7 +73,7 @@ def blocks() -> dict[tuple[str, str], str]:
 
 
 def replaced(text: str, name: str, block: str) -> str:
-    """A document with one block written anew."""
+    """A document with one block rewritten."""
     begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     assert pattern.search(text), f"no block {name!r}"

@@ -1,4 +1,4 @@
-"""The cookbook, run as it stands: three ways to each answer, and one answer."""
+"""The cookbook, run as it stands: three ways to each answer, and all three agree."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ QUESTIONS: Final = {text.partition("\n")[0]: text for text in SECTIONS[1:]}
 
 
 def blocks(text: str) -> list[str]:
-    """What stands in fences."""
+    """The contents of code fences."""
     return re.findall(r"```(?:sql|python)\n(.*?)```", text, re.DOTALL)
 
 
 def value(code: str, names: dict[str, Any]) -> Any:
-    """Run some code; the value of the last one, as a notebook shows it."""
+    """Run some code; returns the value of its last expression, as a notebook shows it."""
     *body, last = ast.parse(code).body
     exec(compile(ast.Module(body, []), "cookbook.md", "exec"), names)  # noqa: S102 our own
     if isinstance(last, ast.Expr):
@@ -42,7 +42,7 @@ def value(code: str, names: dict[str, Any]) -> Any:
 
 
 class Kitchen:
-    """Where the three are at work, with what the opening of the cookbook gives them."""
+    """Where the three tools run, with the names that the opening of the cookbook defines."""
 
     def __init__(self) -> None:
         self.duckdb = duckdb.connect()
@@ -80,7 +80,7 @@ def rows(answer: Any) -> list[tuple[Any, ...]]:
 
 
 def plain_value(one: Any) -> Any:
-    """Nothing is None, whatever it is called; times are in UTC."""
+    """Missing values are None, whatever the tool calls them; times are in UTC."""
     if one is None or one is pd.NaT or (isinstance(one, float) and np.isnan(one)):
         return None
     if isinstance(one, pd.Timestamp):
@@ -90,7 +90,7 @@ def plain_value(one: Any) -> Any:
 
 @contextmanager
 def within(folder: Path) -> Iterator[None]:
-    """At work there: paths of the cookbook are relative."""
+    """Run in that folder: paths in the cookbook are relative."""
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -111,7 +111,7 @@ def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kitchen]:
         yield Kitchen()
 
 
-def test_there_are_as_many_questions_as_it_says() -> None:
+def test_the_cookbook_has_as_many_questions_as_it_says() -> None:
     """Each with three answers."""
     assert SECTIONS[0].startswith("# Cookbook\n\n22 questions")
     assert len(QUESTIONS) == 22
@@ -119,8 +119,8 @@ def test_there_are_as_many_questions_as_it_says() -> None:
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_the_three_answers_are_one(question: str, kitchen: Kitchen) -> None:
-    """To the last digits that the order of additions leaves."""
+def test_the_three_answers_agree(question: str, kitchen: Kitchen) -> None:
+    """Except for the last digits, which depend on the order of additions."""
     sql, polars, reader = kitchen.outcome(question)
     assert sql
     assert any(one is not None for row in sql for one in row)
@@ -132,7 +132,7 @@ def test_the_three_answers_are_one(question: str, kitchen: Kitchen) -> None:
             )
 
 
-def test_the_recording_has_what_the_questions_are_about(kitchen: Kitchen) -> None:
+def test_the_recording_contains_what_the_questions_ask_about(kitchen: Kitchen) -> None:
     """A gap, seconds without a book, a minute that cannot be trusted, and quiet seconds."""
     names = {title.split(".")[0]: title for title in QUESTIONS}
     assert len(kitchen.outcome(names["8"])[0]) == 2
@@ -143,8 +143,8 @@ def test_the_recording_has_what_the_questions_are_about(kitchen: Kitchen) -> Non
     assert kitchen.outcome(names["18"])[0]
 
 
-def test_a_copy_without_brotli(kitchen: Kitchen) -> None:
-    """The line of docs/format.md for tools that do not know it: the same rows, all in zstd."""
+def test_the_recipe_for_a_copy_without_brotli_works(kitchen: Kitchen) -> None:
+    """The line in docs/format.md for tools that do not support it: the same rows, all in zstd."""
     (line,) = (one for one in blocks((DOCS / "format.md").read_text()) if "COPY" in one)
     kitchen.duckdb.execute(line)
     copied, stored = (

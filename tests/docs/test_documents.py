@@ -25,7 +25,7 @@ DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def documents() -> list[Path]:
-    """Those at the top, and everything under docs/."""
+    """Those at the top level, and everything under docs/."""
     return [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 
 
@@ -37,7 +37,7 @@ def test_generated_tables_are_up_to_date(file: str, name: str) -> None:
 
 
 def commands() -> list[str]:
-    """What readers are told to type."""
+    """The commands that readers are told to type."""
     texts = (path.read_text() for path in documents())
     found = [re.findall(r"^\$ booktape (.*)$", text, re.MULTILINE) for text in texts]
     return sorted({line for lines in found for line in lines})
@@ -45,7 +45,7 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("line", commands())
 def test_every_command_is_understood(line: str) -> None:
-    """Each one parses as it stands, every option included."""
+    """Each parses as it stands, including every option."""
     command, bound, ignored = app.parse_args(
         shlex.split(line), exit_on_error=False, print_error=False
     )
@@ -54,15 +54,15 @@ def test_every_command_is_understood(line: str) -> None:
     assert not ignored
 
 
-def test_every_make_target_that_is_mentioned_exists() -> None:
+def test_every_mentioned_make_target_exists() -> None:
     """In any document, inside code."""
     for path in documents():
         code = re.findall(r"`make ([a-z]+)|^\$ make ([a-z]+)", path.read_text(), re.MULTILINE)
         assert {a or b for a, b in code} <= TARGETS, path
 
 
-def test_every_option_that_is_mentioned_exists() -> None:
-    """An option in a document is one of some command's."""
+def test_every_mentioned_option_exists() -> None:
+    """An option in a document belongs to some command."""
     known = {
         name
         for command in app
@@ -75,13 +75,13 @@ def test_every_option_that_is_mentioned_exists() -> None:
 
 
 def test_the_readme_names_every_column() -> None:
-    """And `symbol`, which is in the folder's name."""
+    """So is `symbol`, which is in the folder's name."""
     section = README[README.index("| column |") : README.index("`gaps/` says")]
     named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.*?) \|", section, re.MULTILINE))))
     assert named == {"symbol", *(column.name for column in SNAPSHOT_COLUMNS)}
 
 
-def test_every_link_leads_somewhere() -> None:
+def test_every_link_leads_to_an_existing_file() -> None:
     """Links between documents are paths that exist."""
     for path in documents():
         for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
@@ -96,15 +96,15 @@ def test_every_dependency_is_justified() -> None:
     assert justified == declared
 
 
-def test_every_function_that_the_protocol_names_exists() -> None:
-    """`docs/protocol.md` points at rules of the machine by name."""
+def test_every_function_named_by_the_protocol_exists() -> None:
+    """`docs/protocol.md` names the machine's rules."""
     text = (DOCS / "protocol.md").read_text()
     rules = re.findall(r"`(_[a-z_]+)`", text)
     assert rules
     assert all(hasattr(SymbolSync, rule) for rule in rules)
 
 
-def test_every_part_of_a_class_that_is_mentioned_exists() -> None:
+def test_every_mentioned_part_of_a_class_exists() -> None:
     """`Class.method` or `Class.attribute` in a document is one of the source. Decisions tell of what was, and may name what is gone."""
     owners = [
         owner
@@ -136,7 +136,7 @@ def test_every_part_of_a_class_that_is_mentioned_exists() -> None:
         assert ours <= methods, path
 
 
-def test_every_file_that_is_mentioned_exists() -> None:
+def test_every_mentioned_file_exists() -> None:
     """Paths in code quotes, relative to the package or the repository."""
     for path in documents():
         for name in re.findall(r"`((?:\w+/)+\w+\.py)`", path.read_text()):

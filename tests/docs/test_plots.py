@@ -1,4 +1,4 @@
-"""docs/plots.md: its commands are understood, its example runs, its pictures are there and small."""
+"""docs/plots.md: its commands are understood, its example runs, and its pictures exist and are small."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def test_every_command_is_understood(line: str) -> None:
     assert not ignored
 
 
-def test_every_kind_has_a_picture_that_is_small() -> None:
-    """With words for those who do not see it; drawn by `make pictures`."""
+def test_every_kind_has_a_small_picture() -> None:
+    """With alternative text; drawn by `make pictures`."""
     names = [path for _, path in PICTURES]
     assert names == [f"pictures/{one}.png" for one in ("heatmap", "depth", "spread", "calendar")]
     assert all((DOCS / name).stat().st_size < 150_000 for name in names)

@@ -20,7 +20,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", (DOCS / "reader.md").read_text(), 
 def test_the_guide_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a recording with a gap; what each example prints is what its text says."""
+    """On a recording with a gap; each example prints what its text says."""
     write(tmp_path / "data", 200, segment_s=80, cuts=(100,))
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
@@ -41,10 +41,10 @@ def test_the_guide_runs(
     assert len(moments.splitlines()) == 1 + 9 + 9
 
 
-def test_duckdb_has_rows_that_are_not_sealed(
+def test_duckdb_sees_unsealed_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By way of the reader's table; the files alone end earlier."""
+    """Through the reader's table; the files alone end earlier."""
     write(tmp_path / "data", 200, segment_s=80, seal=False)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"rec": booktape.open("data")}

@@ -34,14 +34,14 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_readme_has_four_readings() -> None:
-    """DuckDB, polars, pandas and our own."""
+def test_the_readme_has_four_ways_of_reading() -> None:
+    """DuckDB, polars, pandas and our own reader."""
     names = [reading.split()[1] for reading in READINGS]
     assert names == ["duckdb", "polars", "pandas", "booktape"]
 
 
 @pytest.mark.parametrize("reading", READINGS)
-def test_a_reading_shows_the_rows_of_a_symbol(
+def test_each_way_of_reading_shows_the_rows_of_a_symbol(
     reading: str, archive: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each prints rows of BTCUSDT, with the symbol as a column."""

@@ -11,8 +11,8 @@ from docs.generated import DOCS
 from reader.day import write
 
 
-def test_a_function_of_ones_own_over_all_segments(tmp_path: Path) -> None:
-    """A line for each segment, from processes that are started by a script."""
+def test_a_users_own_function_over_all_segments(tmp_path: Path) -> None:
+    """One line for each segment, from processes that a script starts."""
     section = (DOCS / "scale.md").read_text().partition("\n## Jobs\n")[2].partition("\n## ")[0]
     (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     write(tmp_path / "data", 20, segment_s=10)

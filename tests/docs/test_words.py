@@ -1,4 +1,4 @@
-"""One word, one meaning: private pictures, and words that say too little, stay out."""
+"""One word, one meaning: private metaphors, and words that say too little, stay out."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from docs.generated import DOCS
 ROOT: Final = DOCS.parent
 START: Final = "(?<![A-Za-z])"
 END: Final = "(?![A-Za-z])"
-"""Where a word begins and ends, those of `a_name_like_this` too."""
+"""Where a word begins and ends, also within `a_name_like_this`."""
 
 PICTURES: Final = re.compile(
     rf"{START}(cellar|pantry|hall|the[ _]doors?|front[ _]door|rest[ _]door|desk|playroom|ground[ _]floor|the[ _]window"
     rf"|vigil|rota|inbox|goodbye|lanes?|accus[a-z]+|disown[a-z]*|suspects?|testif[a-z]+){END}",
     re.IGNORECASE,
 )
-"""A house and a court of law, which only those who drew them know."""
+"""A house and a court of law, which only their author knows."""
 
 VAGUE: Final = re.compile(
     rf"{START}(whoever|nobody|somebody|so[ _]many|so[ _]long){END}", re.IGNORECASE
 )
 VAGUE_MOST: Final = 10
-"""As many as read right where they stand."""
+"""The number that read well where they stand."""
 
 
 def texts() -> dict[Path, str]:
@@ -37,7 +37,7 @@ def texts() -> dict[Path, str]:
 
 
 def places(pattern: re.Pattern[str]) -> Counter[str]:
-    """How often each match stands in which file."""
+    """How often each match occurs in each file."""
     return Counter(
         f"{path.relative_to(ROOT)}: {match[0]}"
         for path, text in texts().items()
@@ -45,12 +45,12 @@ def places(pattern: re.Pattern[str]) -> Counter[str]:
     )
 
 
-def test_no_private_picture_is_left() -> None:
-    """Rooms of a house, and what is said in court."""
+def test_no_private_metaphor_is_left() -> None:
+    """Rooms of a house, and words of a courtroom."""
     assert not places(PICTURES)
 
 
-def test_hardly_a_word_leaves_open_who_and_how_many() -> None:
-    """A reader does not have to guess."""
+def test_vague_words_are_rare() -> None:
+    """A reader need not guess who or how many are meant."""
     found = places(VAGUE)
     assert found.total() < VAGUE_MOST, found

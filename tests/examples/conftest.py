@@ -1,4 +1,4 @@
-"""A folder that holds `data`: what the examples run on. BTCUSDT for two minutes, with an outage."""
+"""A folder that holds `data`, the recording for the examples. BTCUSDT for two minutes, with an outage."""
 
 from __future__ import annotations
 

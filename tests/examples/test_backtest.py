@@ -31,7 +31,7 @@ def test_a_backtest_trades_on_known_books_only(workplace: Path, tmp_path: Path) 
     assert orders > 0
 
 
-def test_without_hftbacktest_it_says_so(workplace: Path, tmp_path: Path) -> None:
+def test_a_missing_hftbacktest_is_reported(workplace: Path, tmp_path: Path) -> None:
     """In one sentence. The example is `"backtest.py"`."""
     (tmp_path / "hftbacktest.py").write_text("raise ImportError")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""`make demo`: every command that it shows is one of ours. It runs for 20 s, so it is not run here."""
+"""`make demo`: every command that it shows exists. It runs for 20 s, so it is not run here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_the_demo_ends_with_a_picture_and_says_where(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Each command is understood, in this order; the rows are read back."""
+    """Each command parses, in this order; the rows are read back."""
     monkeypatch.chdir(tmp_path)
     kinds: list[str] = []
 

@@ -1,4 +1,4 @@
-"""One question, four tools: DuckDB, polars, pandas and the reader, over a gap."""
+"""One question, four tools: DuckDB, polars, pandas and the reader, across a gap."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def moves_within_epochs() -> dict[str, Ask]:
 
 
 def value_of_the_bids() -> dict[str, Ask]:
-    """Price times size of all bids that are known for sure, row by row."""
+    """Price times size of all bids known for certain, row by row."""
 
     def of(price: np.ndarray, size: np.ndarray, horizon: float) -> float:
         sure = price >= horizon
@@ -142,7 +142,7 @@ def value_of_the_bids() -> dict[str, Ask]:
 def test_four_tools_give_the_same_numbers(
     question: Callable[[], dict[str, Ask]], workplace: Path
 ) -> None:
-    """As many, and the same, to what the order of additions leaves."""
+    """The same count and the same values, up to the order of additions."""
     answers = {tool: ask(workplace / "data") for tool, ask in question().items()}
     reader = answers["reader"]
     assert len(reader) > 100
@@ -150,8 +150,8 @@ def test_four_tools_give_the_same_numbers(
         assert answer == pytest.approx(reader, rel=1e-9, abs=1e-9), tool
 
 
-def test_the_questions_are_asked_over_a_gap(workplace: Path) -> None:
-    """There is one move less than rows, for each epoch."""
+def test_the_questions_are_asked_across_a_gap(workplace: Path) -> None:
+    """For each epoch there is one move fewer than rows."""
     moves = moves_within_epochs()["reader"](workplace / "data")
     rows = [item for item in books(workplace / "data") if isinstance(item, booktape.Book)]
     assert len({book.epoch for book in rows}) == 2

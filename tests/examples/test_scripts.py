@@ -1,4 +1,4 @@
-"""The examples, run as their reader runs them, on a recording with a gap."""
+"""The examples, run as a reader would run them, on a recording with a gap."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLES = DOCS.parent / "examples"
 
 @pytest.fixture
 def run(workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run one; what is in its names afterwards."""
+    """Run one example; returns its variables afterwards."""
 
     def run_example(name: str) -> dict[str, Any]:
         monkeypatch.chdir(tmp_path)
@@ -32,7 +32,7 @@ def run(workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any
 
 
 def test_every_example_is_a_notebook_and_has_a_test() -> None:
-    """Cells begin with `# %%`; `demo` is a program of its own (`make demo`)."""
+    """Cells begin with `# %%`; `demo` is a separate program (`make demo`)."""
     tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     for path in EXAMPLES.glob("*.py"):
         if path.name != "demo.py":
@@ -49,7 +49,7 @@ def test_reading_and_plotting(run: Any, tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_no_feature_and_no_label_spans_a_gap(run: Any, workplace: Path) -> None:
-    """Against a plain loop over the reader's rows, which meets the gap as an object."""
+    """Compared with a plain loop over the reader's rows, in which the gap appears as an object."""
     names = run("features.py")
     frame, samples = names["frame"], names["samples"]
     flows, before = [], None
@@ -81,7 +81,7 @@ def plain_flow(before: booktape.Book, after: booktape.Book) -> float:
 def test_a_month_in_sql(
     run: Any, workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each answer names both symbols; and for one symbol no other one's file is opened."""
+    """Each answer names both symbols; a query for one symbol opens no other symbol's file."""
     names = run("month.py")
     shown = capsys.readouterr().out
     assert shown.count("BTCUSDT") == shown.count("XMRBTC") == 4

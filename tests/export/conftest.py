@@ -1,4 +1,4 @@
-"""One recording for all tests: two stretches with a gap between them, and one after the last."""
+"""One recording for all tests: two epochs with a gap between them, and a gap after the last."""
 
 from __future__ import annotations
 

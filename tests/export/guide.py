@@ -31,7 +31,7 @@ def export_everything(archive: Path, where: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def run_example(word: str, names: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Run the one example in which this word stands; returns the names that it leaves."""
+    """Run the one example that contains this word; returns its variables."""
     (example,) = [text for text in EXAMPLES if word in text]
     names = {} if names is None else names
     exec(compile(example, "export.md", "exec"), names)  # noqa: S102 it is our own guide

@@ -1,6 +1,6 @@
 """A recording to export: held events, an audit that moves the horizon, a gap, two segments.
 
-All of it is random but seeded. Our clock is behind the exchange's at times.
+Everything is random but seeded. Our clock is sometimes behind the exchange's.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Changes = dict[float, float]
 
 
 class Market:
-    """A true book, 300 levels a side at first, whose touch wanders."""
+    """A true book, initially 300 levels a side, whose touch wanders."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -49,7 +49,7 @@ class Market:
         self.id = 1_000
 
     def tick(self, time_us: int) -> DepthEvent:
-        """The next event: the touch moves, what it crosses is deleted, some levels change."""
+        """The next event: the touch moves, levels that it crosses are deleted, and some levels change."""
         self._mid += self._random.randint(-3, 3)
         bids, asks = self._side(self.bids, -1), self._side(self.asks, 1)
         first = self.id + 1
@@ -103,7 +103,7 @@ def answer(received_ns: int, shown: DepthSnapshot) -> DepthAnswer:
 
 
 def tape_records(seed: int = 1) -> Iterator[TapeRecord]:
-    """Times are milliseconds; one event every 100."""
+    """Times are in milliseconds; one event every 100."""
     market, latency_ms, trades = Market(seed), random.Random(seed), Trades(seed)
     for opening_ms, limit in ((0, 60), (EVENTS * 100 + 5_000, 250)):
         yield Connected(BEGIN_NS + opening_ms * _MS, 0, (SYMBOL,))
@@ -117,7 +117,7 @@ def tape_records(seed: int = 1) -> Iterator[TapeRecord]:
             yield from trades.before(at_ns, event.event_time_us)
             yield StreamMessage(at_ns, 0, combined(event))
             if number == 3:
-                yield opening  # older than the two events before it, which were held for it
+                yield opening  # older than the two previous events, which were held for it
             if number == 62:
                 yield answer(at_ns + 30 * _MS, market.snapshot(2 * limit))
         yield Disconnected(at_ns + 900 * _MS, 0, at_ns + 40 * _MS, DISCONNECTED)

@@ -61,7 +61,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def command(*words: object) -> None:
-    """A typed error is an answer; anything else fails the test."""
+    """A typed error is an answer; any other error fails the test."""
     with suppress(BooktapeError):
         app(
             [str(word) for word in words],
@@ -81,8 +81,10 @@ QUICK = ("the largest prices", "the largest ids", "a clock in 9998")
         for name, case in CASES.items()
     ],
 )
-def test_every_format_picture_and_table(tmp_path: Path, case: dict[str, Any]) -> None:
-    """None ends in anything but its result or a sentence."""
+def test_every_format_picture_and_table_handles_extremes(
+    tmp_path: Path, case: dict[str, Any]
+) -> None:
+    """Each gives its result or a sentence."""
     root = written(tmp_path / "archive", **case)
     rec = booktape.open(root)
     assert len(list(rec.snapshots(SYMBOL))) == 11
@@ -117,23 +119,23 @@ def test_every_format_picture_and_table(tmp_path: Path, case: dict[str, Any]) ->
 def test_a_picture_that_cannot_be_drawn_says_why(
     tmp_path: Path, draw: Callable[[Recording, str], Figure], prices: tuple[str, str]
 ) -> None:
-    """It is the prices: the book was known, and had both sides."""
+    """The cause is the prices: the book was known, and had both sides."""
     rec = booktape.open(written(tmp_path / "archive", prices))
     with pytest.raises(NotRecorded, match=f"{SYMBOL} had prices then that no picture can show"):
         draw(rec, SYMBOL)
 
 
 @pytest.mark.parametrize("draw", [heatmap, spread, depth])
-def test_sizes_without_measure_are_drawn(
+def test_infinite_sums_of_sizes_are_drawn(
     tmp_path: Path, draw: Callable[[Recording, str], Figure]
 ) -> None:
-    """Though their sum is not a double."""
+    """Although their sum is not a double."""
     rec = booktape.open(written(tmp_path / "archive", size="1.7e308"))
     save(draw(rec, SYMBOL), tmp_path / "picture.png")
 
 
 def test_a_crossed_book_is_drawn(tmp_path: Path) -> None:
-    """However little of it is requested."""
+    """However small the requested part."""
     rec = booktape.open(written(tmp_path / "archive", ("101", "100")))
     save(heatmap(rec, SYMBOL, bps=1e-9), tmp_path / "picture.png")
 
@@ -162,8 +164,8 @@ def test_nanoseconds_end_in_2262(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("moment_us", [2**62, -(2**62)])
 @pytest.mark.parametrize("column", ["receive_time", "event_time"])
-def test_a_time_that_is_no_date_is_damage(tmp_path: Path, column: str, moment_us: int) -> None:
-    """Of a file that a stranger made: named, and not read; a start is not blocked by it."""
+def test_an_impossible_time_is_damage(tmp_path: Path, column: str, moment_us: int) -> None:
+    """In a file that a stranger made: it is named and not read, and does not block a start."""
     root = written(tmp_path / "archive")
     (path,) = (root / "snapshots").rglob("*.parquet")
     table = pq.read_table(path, partitioning=None)

@@ -1,4 +1,4 @@
-"""A file of an export is whole or not there, and never takes the place of another file."""
+"""A file of an export is whole or absent, and never replaces another file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from booktape.export.files import check_cell, file_name, gzip_file, new_file, st
 
 
 @pytest.mark.parametrize("symbol", ["=1+1", "+1", "-1", "@SUM", "A,B", 'A"B', "A\nB", "A B"])
-def test_a_symbol_that_would_be_more_than_a_cell_is_refused(symbol: str) -> None:
-    """Or a formula: CSV has no way to say that it is neither."""
+def test_a_symbol_that_would_break_a_cell_is_refused(symbol: str) -> None:
+    """So is one that would be a formula: CSV has no way to say that it is neither."""
     with pytest.raises(UsageError, match="cannot be written to a CSV file"):
         check_cell(symbol)
 
@@ -39,8 +39,8 @@ def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_half_a_file_goes_away(tmp_path: Path) -> None:
-    """Whatever broke it off."""
+def test_a_partial_file_is_removed(tmp_path: Path) -> None:
+    """Whatever interrupted it."""
 
     def broken_off() -> None:
         with new_file(tmp_path / "b.csv") as (file, _):
@@ -53,7 +53,7 @@ def test_half_a_file_goes_away(tmp_path: Path) -> None:
 
 
 def test_no_file_is_replaced(tmp_path: Path) -> None:
-    """The user is told which one is in the way."""
+    """The error names the file that is in the way."""
     path = tmp_path / "b.csv"
     path.write_text("old")
     with pytest.raises(UsageError, match=r"b\.csv exists already"), new_file(path):
@@ -62,13 +62,13 @@ def test_no_file_is_replaced(tmp_path: Path) -> None:
 
 
 def write_while(path: Path, meanwhile: Callable[[], object]) -> None:
-    """Something happens between the first look and the last moment: there may be hours."""
+    """Something happens between the first check and the last moment, which may be hours apart."""
     with new_file(path) as (file, _):
         file.write(b"new")
         meanwhile()
 
 
-def test_nor_is_one_that_comes_meanwhile(tmp_path: Path) -> None:
+def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     """A link counts as a file."""
     path, link = tmp_path / "file.csv", tmp_path / "link.csv"
     with pytest.raises(UsageError, match="exists already"):
@@ -79,7 +79,7 @@ def test_nor_is_one_that_comes_meanwhile(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [path, link]
 
 
-def test_a_partial_file_has_a_name_of_its_own(tmp_path: Path) -> None:
+def test_a_partial_file_has_its_own_name(tmp_path: Path) -> None:
     """A user's own `.partial`, or a link of that name, is neither followed nor removed."""
     path = tmp_path / "b.csv"
     own, link = tmp_path / "b.csv.partial", tmp_path / "c.csv.partial"
@@ -93,10 +93,10 @@ def test_a_partial_file_has_a_name_of_its_own(tmp_path: Path) -> None:
     assert link.is_symlink()
 
 
-def test_a_link_under_a_name_that_was_foreseen_is_not_followed(
+def test_a_link_under_a_predicted_name_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However little chance may be worth: what is written to is a new file."""
+    """Even if the random part of the name is guessed, only a new file is written to."""
     thesis = tmp_path / "thesis"
     thesis.write_text("a thesis")
     monkeypatch.setattr(secrets, "token_hex", lambda _: "foreseen")
@@ -107,7 +107,7 @@ def test_a_link_under_a_name_that_was_foreseen_is_not_followed(
 
 
 def test_a_file_that_replaced_a_partial_one_stays(tmp_path: Path) -> None:
-    """What is removed at the end is what was made at the beginning, not whatever has its name."""
+    """Only the file made at the beginning is removed at the end, not another one under its name."""
 
     def take_its_place() -> None:
         (partial,) = tmp_path.iterdir()
@@ -121,8 +121,10 @@ def test_a_file_that_replaced_a_partial_one_stays(tmp_path: Path) -> None:
     assert partial.read_text() == "a thesis"
 
 
-def test_a_disk_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the system call says on FAT, of which no test can have one: still no file is lost."""
+def test_no_file_is_lost_on_a_disk_without_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the system call's answer on FAT, a file system that the test itself cannot have."""
 
     def link(*_: object, **__: object) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
@@ -145,7 +147,7 @@ def _full() -> None:
 def test_a_disk_that_is_full_at_the_last_moment_leaves_nothing(
     tmp_path: Path, last: Callable[[], None]
 ) -> None:
-    """What a compressor writes only when it is closed counts, too."""
+    """Bytes that a compressor writes only when it is closed count too."""
     path = tmp_path / "b.csv"
 
     def write() -> None:
@@ -170,7 +172,7 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
-    """Neither the time nor the file's name stands in it."""
+    """Neither the time nor the file's name is in it."""
     for name in ("a", "b"):
         with ExitStack() as stack:
             file = stack.enter_context((tmp_path / name).open("wb"))
@@ -181,7 +183,7 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
     assert gzip.decompress(packed) == b"hello\n"
 
 
-def test_names_sort_by_time_and_hold_plain_ascii() -> None:
-    """The epoch tells two stretches apart that begin at once."""
+def test_names_sort_by_time_and_are_plain_ascii() -> None:
+    """The epoch distinguishes two files that begin at the same time."""
     assert stamp(1_781_000_000_123_456, 3) == "20260609T101320.123456Z-3"
     assert file_name("币安USDT") == "%E5%B8%81%E5%AE%89USDT"

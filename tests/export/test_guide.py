@@ -1,4 +1,4 @@
-"""The lines of docs/export.md that need no other tool, run as they stand."""
+"""The parts of docs/export.md that need no other tool, run as they stand."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def test_the_guide_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Its commands, and then its examples; gaps and files are said, and nothing else."""
+    """Its commands, then its examples; gaps and files are reported, and nothing else."""
     export_everything(archive, tmp_path, monkeypatch)
     lines = capsys.readouterr().out.splitlines()
     made = list((tmp_path / "exported").iterdir())
     files = sorted(path.name for path in made if path.is_file())
     assert len(files) == 2 + 2 + 1 + 1 + 1 + 1
-    # One export is by segment: a folder each.
+    # One export is by segment: a folder for each.
     segments = [path for path in made if path.is_dir()]
     assert len(segments) == 2
     assert all(any(folder.iterdir()) for folder in segments)
@@ -39,7 +39,7 @@ def test_the_guide_runs(
 
 
 def test_every_example_is_run_somewhere() -> None:
-    """Four here need no other tool; those of nautilus_trader and hftbacktest are in test_interop."""
+    """Four here need no other tool; those for nautilus_trader and hftbacktest are in test_interop."""
     tools = ("nautilus", "loader", "hftbacktest", "backtest", "pandas", "duckdb")
     assert len(EXAMPLES) == 9
     assert all(any(tool in example for tool in tools) for example in EXAMPLES)

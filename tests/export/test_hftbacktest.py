@@ -33,7 +33,7 @@ from support.oracle import SYMBOL
 
 
 def exported(rec: booktape.Recording, out: Path, part_rows: int = 1_000_000) -> list[Events]:
-    """The arrays of the files, in the order of their names."""
+    """The arrays of the files, in order of their names."""
     list(parts(updates(rec.replay(SYMBOL)), out, SYMBOL, part_rows))
     return [np.load(path)["data"] for path in sorted(out.iterdir())]
 
@@ -44,8 +44,8 @@ def events(rec: booktape.Recording, tmp_path: Path) -> Events:
     return found
 
 
-def test_the_array_is_hftbacktest_s(events: Events) -> None:
-    """Its fields in its order, 64 bytes an event, nothing but what a depth feed has."""
+def test_the_array_has_hftbacktests_layout(events: Events) -> None:
+    """Its fields in its order, 64 bytes an event, and only what a depth feed has."""
     assert events.dtype == EVENT
     assert (EVENT.itemsize, EVENT.names) == (
         64,
@@ -58,13 +58,13 @@ def test_the_array_is_hftbacktest_s(events: Events) -> None:
 
 
 def test_each_clock_never_falls(events: Events) -> None:
-    """Both processors walk through one array, so each must be in order."""
+    """Both processors walk through the same array, so each clock must be in order."""
     assert (np.diff(events["exch_ts"]) >= 0).all()
     assert (np.diff(events["local_ts"]) >= 0).all()
 
 
 def test_every_book_comes_back(rec: booktape.Recording, events: Events) -> None:
-    """At each moment at which one was complete; and none at all inside the gap."""
+    """At each moment at which one was complete; inside the gap there is none."""
     books = _books(events)
     expected = {}
     for item in updates(rec.replay(SYMBOL)):
@@ -90,7 +90,7 @@ def _books(events: Events) -> dict[int, tuple[dict[float, float], dict[float, fl
 
 
 def test_the_book_is_cleared_where_a_gap_begins(rec: booktape.Recording, events: Events) -> None:
-    """By one clear of no side, which knows no range, and again before each snapshot."""
+    """By one clear without a side, which has no range, and again before each snapshot."""
     cleared = events[events["ev"] == BOTH | CLEAR]
     gaps = [item for item in rec.replay(SYMBOL) if not isinstance(item, Step)]
     starts = [moment_us(gap.start_time) * 1_000 for gap in gaps]
@@ -102,7 +102,7 @@ def test_the_book_is_cleared_where_a_gap_begins(rec: booktape.Recording, events:
 
 
 def test_the_book_is_empty_where_a_tape_is_missing(tmp_path: Path) -> None:
-    """Amid an epoch: a clear, nothing, and another one with the whole book."""
+    """In the middle of an epoch: a clear, nothing, and then another clear with the whole book."""
     root = record(tmp_path / "archive", tape_records(), rotate_after=(40, 80, 120))
     sorted(root.glob("tape/*/*.zst"))[1].unlink()
     with pytest.warns(DamagedFile, match="a tape is missing"):
@@ -115,7 +115,7 @@ def test_the_book_is_empty_where_a_tape_is_missing(tmp_path: Path) -> None:
 def test_parts_are_one_array_cut_between_updates(
     rec: booktape.Recording, events: Events, tmp_path: Path
 ) -> None:
-    """Their names sort in the order of time, and say when the export begins."""
+    """Their names sort by time, and say when the export begins."""
     found = exported(rec, tmp_path / "parts", part_rows=500)
     assert len(found) > 3
     assert np.array_equal(np.concatenate(found), events)
@@ -128,7 +128,7 @@ def test_parts_are_one_array_cut_between_updates(
     ]
 
 
-def test_what_it_says_is_what_it_wrote(rec: booktape.Recording, tmp_path: Path) -> None:
+def test_the_report_matches_what_was_written(rec: booktape.Recording, tmp_path: Path) -> None:
     """Files with their rows, and each gap."""
     outcomes = list(parts(updates(rec.replay(SYMBOL)), tmp_path, SYMBOL, 500))
     files = [outcome for outcome in outcomes if isinstance(outcome, Written)]
@@ -137,7 +137,7 @@ def test_what_it_says_is_what_it_wrote(rec: booktape.Recording, tmp_path: Path) 
 
 
 def test_memory_does_not_grow_with_the_recording(rec: booktape.Recording, tmp_path: Path) -> None:
-    """Eight times as many events in parts of the same size: the same memory."""
+    """Eight times as many events in parts of the same size need the same memory."""
     items = list(updates(rec.replay(SYMBOL)))
 
     def peak(times: int) -> int:

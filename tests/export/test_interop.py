@@ -1,4 +1,4 @@
-"""The tools themselves load what is exported, and their books equal ours, across a gap as well.
+"""The tools themselves load the exports, and their books equal ours, even across a gap.
 
 They are large and need other versions of our libraries, so `make interop` installs them separately. The
 lines that load a file are those of docs/export.md.
@@ -37,7 +37,7 @@ SECOND_NS: Final = 1_000_000_000
 
 
 class Sides(NamedTuple):
-    """Sizes by price, in ticks: tools that count in ticks give prices back with rounding errors."""
+    """Sizes by price, in ticks: tools that count in ticks return prices with rounding errors."""
 
     bids: dict[int, float]
     asks: dict[int, float]
@@ -47,13 +47,13 @@ NOTHING: Final = Sides({}, {})
 
 
 def needs(tool: str) -> pytest.MarkDecorator:
-    """Skipped where the tool is not installed, except in `make interop`: there it must be."""
+    """Skipped if the tool is not installed, except in `make interop`, where it must be."""
     absent = importlib.util.find_spec(tool) is None and "BOOKTAPE_INTEROP" not in os.environ
     return pytest.mark.skipif(absent, reason=f"{tool} is not installed: make interop")
 
 
 def real() -> Iterator[TapeRecord]:
-    """A real minute of BTCUSDT, in which a fifth was lost; the oracle answers what is asked then."""
+    """A real minute of BTCUSDT, a fifth of which was lost; the oracle then answers the requests."""
     messages = list(frames(*BTCUSDT))[1:]
     lost, back, answered = (len(messages) * tenths // 100 for tenths in (40, 60, 63))
     last_id = max(filter(None, map(_depth_id, messages[:answered])))
@@ -97,7 +97,7 @@ class Ours(NamedTuple):
 
 
 def ours(archive: Path, *, gaps_begin_at_once: bool = False) -> Ours:
-    """`gaps_begin_at_once`: behind the last event, as a layout has it that cannot say when."""
+    """`gaps_begin_at_once`: right after the last event, for a layout that cannot give the time."""
     found = Ours([], [])
     for item in booktape.open(archive).replay(SYMBOL):
         last_ns = found.times_ns[-1] if found.times_ns else 0
@@ -124,7 +124,7 @@ def tick(price: float) -> int:
 
 
 def moments(books: Ours) -> list[int]:
-    """Random, in order; between two microseconds, so that no event has just that stamp."""
+    """Random, in order; between two microseconds, so that no event has exactly that stamp."""
     dice = random.Random(7)
     first_us, last_us = books.times_ns[0] // 1_000, books.times_ns[-1] // 1_000
     return sorted(dice.randrange(first_us, last_us) * 1_000 + 500 for _ in range(MOMENTS))
@@ -152,7 +152,7 @@ QUEUE_S: Final = 1_781_000_000
 
 
 def quiet_touch(trades: int) -> Iterator[TapeRecord]:
-    """A best bid of size 5 that stays as it is, and one sale a second that takes 1 of it."""
+    """A best bid of size 5 that does not change, and one sale a second that takes 1 of it."""
     yield connected(QUEUE_S)
     yield rest(snapshot(10, {"100": "5"}, {"101": "5"}), QUEUE_S)
     for number in range(1, 21):
@@ -171,10 +171,10 @@ def quiet_touch(trades: int) -> Iterator[TapeRecord]:
 
 @needs("hftbacktest")
 @pytest.mark.parametrize(("trades", "filled_after"), [(1, None), (5, None), (20, 6)])
-def test_an_order_waits_in_the_queue_until_trades_have_taken_what_is_before_it(
+def test_an_order_waits_in_the_queue_until_trades_have_taken_the_size_ahead_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trades: int, filled_after: int | None
 ) -> None:
-    """Joined behind a size of 5 at the best bid, which no change of the book ever reaches: trades alone fill it."""
+    """It joins behind a size of 5 at the best bid, which no change of the book reaches: only trades fill it."""
     archive = record(tmp_path / "recorded", quiet_touch(trades))
     export_everything(archive, tmp_path, monkeypatch)
     backtest = run_example("HashMapMarketDepthBacktest")["backtest"]
@@ -192,7 +192,7 @@ def test_an_order_waits_in_the_queue_until_trades_have_taken_what_is_before_it(
 def test_nautilus_trader_loads_our_trades(
     recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its own loader: each of them, with who took."""
+    """With its own loader: each trade, with its taker."""
     export_everything(recorded, tmp_path, monkeypatch)
     loaded = run_example("loader.load_trades", run_example("loader.load_deltas"))["trades"]
     stored = booktape.open(recorded).trades(SYMBOL).to_pylist()
@@ -218,7 +218,7 @@ def _of_hftbacktest(depth: Any) -> Sides:
 def test_hftbacktest_s_own_converter_reads_the_tardis_file(
     recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each stretch alone: its snapshot is not cut, and only a clear of each side is added."""
+    """Each epoch alone: its snapshot is not cut, and only a clear of each side is added."""
     tardis = importlib.import_module("hftbacktest.data.utils.tardis")
     export_everything(recorded, tmp_path, monkeypatch)
     files = sorted(Path("exported").glob("*incremental_book_L2*"))
@@ -235,7 +235,7 @@ def test_hftbacktest_s_own_converter_reads_the_tardis_file(
 def test_nautilus_trader_has_our_book_at_every_moment(
     recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its own loader and its own book, from the Tardis files."""
+    """With its own loader and its own book, from the Tardis files."""
     export_everything(recorded, tmp_path, monkeypatch)
     deltas = run_example("loader.load_deltas")
     books = ours(recorded, gaps_begin_at_once=True)
@@ -252,7 +252,7 @@ def test_nautilus_trader_has_our_book_at_every_moment(
     assert _of_nautilus(deltas["book"]) == NOTHING
 
 
-# Any: likewise.
+# Any: see above.
 def _of_nautilus(book: Any) -> Sides:
     sides = (book.bids(), book.asks())
     return Sides(*({tick(level.price.as_double()): level.size() for level in s} for s in sides))
@@ -273,6 +273,6 @@ def test_nautilus_trader_reads_the_best_levels(
         assert _best(top.asks) == list(books.at(time_ns).asks.items())[:10]
 
 
-# Any: likewise.
+# Any: see above.
 def _best(orders: Any) -> list[tuple[int, float]]:
     return [(tick(o.price.as_double()), o.size.as_double()) for o in orders if o.size.as_double()]

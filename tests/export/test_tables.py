@@ -23,7 +23,7 @@ SHAPES: list[TableShape] = ["long", "wide"]
 def exported(
     rec: booktape.Recording, out: Path, shape: TableShape, form: TableFormat
 ) -> pd.DataFrame:
-    """As pandas reads it; the times of a CSV have to be pointed out to it."""
+    """As pandas reads it; it must be told which columns of a CSV are times."""
     first, *gaps = table(rec.snapshots(SYMBOL, depth=7), shape, form, out)
     assert isinstance(first, Written)
     assert all(isinstance(gap, Gap) for gap in gaps)
@@ -40,10 +40,10 @@ def exported(
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_file_holds_what_the_reader_says(
+def test_a_file_holds_what_the_reader_gives(
     rec: booktape.Recording, tmp_path: Path, shape: TableShape, form: TableFormat
 ) -> None:
-    """Every value, exactly; `epoch` tells the two stretches apart."""
+    """Every value, exactly; `epoch` distinguishes the rows before and after the gap."""
     found = exported(rec, tmp_path, shape, form)
     expected = rec.snapshots(SYMBOL, depth=7).to_pandas(shape)
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_exact=True)
@@ -51,7 +51,7 @@ def test_a_file_holds_what_the_reader_says(
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_level_that_is_not_there_is_null(
+def test_a_missing_level_is_null(
     rec: booktape.Recording, tmp_path: Path, form: TableFormat
 ) -> None:
     """For a database NaN would be a number, the greatest of all."""
@@ -70,7 +70,7 @@ _MISSING = """
 def test_a_batch_is_cut_to_a_bounded_size(
     rec: booktape.Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the shape `long` a row group may have millions of rows: it is written in pieces."""
+    """In the shape `long` a row group may give millions of rows: it is written in pieces."""
     whole = exported(rec, tmp_path / "whole", "long", "parquet")
     monkeypatch.setattr(tables, "CHUNK_LEVELS", 100)
     cut = exported(rec, tmp_path / "cut", "long", "parquet")
@@ -84,8 +84,8 @@ def test_a_batch_is_cut_to_a_bounded_size(
 _GROUPS = "SELECT DISTINCT row_group_num_rows, row_group_id FROM parquet_metadata('{}')"
 
 
-def test_no_rows_are_no_file(rec: booktape.Recording, tmp_path: Path) -> None:
-    """A time of which there is nothing is the user's mistake."""
+def test_without_rows_there_is_no_file(rec: booktape.Recording, tmp_path: Path) -> None:
+    """A time range without rows is the user's mistake."""
     rows = rec.snapshots(SYMBOL, "2030-01-01T00:00:00Z")
     with pytest.raises(NotRecorded, match="BTCUSDT has no data in that time"):
         list(table(rows, "long", "parquet", tmp_path))
@@ -93,7 +93,7 @@ def test_no_rows_are_no_file(rec: booktape.Recording, tmp_path: Path) -> None:
 
 
 def test_wide_needs_a_depth(rec: booktape.Recording, tmp_path: Path) -> None:
-    """And nothing is written without one."""
+    """Nothing is written without one."""
     with pytest.raises(UsageError, match="number of levels"):
         list(table(rec.snapshots(SYMBOL), "wide", "csv", tmp_path))
     assert list(tmp_path.iterdir()) == []

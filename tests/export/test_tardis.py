@@ -1,4 +1,4 @@
-"""Tardis's layouts, read back with pandas and DuckDB: every book, and a file for each stretch."""
+"""Tardis's layouts, read back with pandas and DuckDB: every book, and one file between two gaps."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_every_book_comes_back_from_the_increments(
     assert next(remaining, None) is None
 
 
-def test_the_columns_are_tardis_s(rec: booktape.Recording, tmp_path: Path) -> None:
-    """Their names and their order, as DuckDB finds them without being told."""
+def test_the_columns_are_those_of_tardis(rec: booktape.Recording, tmp_path: Path) -> None:
+    """Their names and their order, as DuckDB detects them."""
     list(incremental(updates(rec.replay(SYMBOL)), naming(tmp_path)))
     columns = duckdb.execute(f"DESCRIBE FROM '{tmp_path}/*.csv.gz'").fetchall()
     assert [(name, kind) for name, kind, *_ in columns] == [
@@ -77,7 +77,7 @@ def test_the_columns_are_tardis_s(rec: booktape.Recording, tmp_path: Path) -> No
 
 
 def test_a_gap_ends_a_file(rec: booktape.Recording, tmp_path: Path) -> None:
-    """And is said between the two; names tell when each stretch begins, and its epoch."""
+    """The report names it between the two files; names give the start and the epoch of each."""
     first, gap, second, last = incremental(updates(rec.replay(SYMBOL)), naming(tmp_path))
     assert isinstance(first, Written)
     assert isinstance(second, Written)
@@ -92,7 +92,7 @@ def test_a_gap_ends_a_file(rec: booktape.Recording, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["incremental_book_L2", "book_snapshot_5"])
 @pytest.mark.parametrize("loss", ["missing", "damaged"])
-def test_a_tape_that_is_lost_amid_an_epoch_ends_a_file(
+def test_a_lost_tape_in_the_middle_of_an_epoch_ends_a_file(
     tmp_path: Path, kind: str, loss: str
 ) -> None:
     """The epoch is the same on both sides, and the gap is `undeclared`. No file has a second snapshot."""
@@ -123,7 +123,7 @@ def test_a_tape_that_is_lost_amid_an_epoch_ends_a_file(
 def test_the_best_levels_are_written_whenever_they_change(
     rec: booktape.Recording, items: list[Update], tmp_path: Path, depth: int
 ) -> None:
-    """And only then; a level that is not there is an empty cell."""
+    """And only then; a missing level is an empty cell."""
     list(snapshots(updates(rec.replay(SYMBOL)), naming(tmp_path), depth))
     files = sorted(tmp_path.iterdir())
     found = [row for path in files for row in pd.read_csv(path).itertuples(index=False)]
@@ -155,7 +155,7 @@ def _levels(prices: Any, sizes: Any) -> list[tuple[float, float]]:
     ],
 )
 def test_numbers_are_plain_and_exact(value: float, text: str) -> None:
-    """No exponent, no digit that is not needed, and the same double when read."""
+    """No exponent, no unnecessary digit, and the same double when read back."""
     assert decimal(value) == text
     assert float(text) == value
     assert Decimal(text) == Decimal(repr(value))

@@ -1,4 +1,4 @@
-"""Trades beside the book, for other tools: who took, and in the order of both clocks."""
+"""Trades beside the book, for other tools: which side took, and in the order of both clocks."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("traded"))
 
 
-def test_tardis_trades(root: Path, tmp_path: Path) -> None:
-    """Its columns in its order; the side is who took, and neither clock falls."""
+def test_tardis_trades_have_its_columns(root: Path, tmp_path: Path) -> None:
+    """In its order; the side is that of the taker, and neither clock falls."""
     assert (
         run(["export", str(root), "--format", "trades", "--symbol", BTC, "--out", str(tmp_path)])
         == 0
@@ -48,8 +48,8 @@ def test_tardis_trades(root: Path, tmp_path: Path) -> None:
     )
 
 
-def test_the_book_at_a_trade_is_the_one_before_it(root: Path) -> None:
-    """Each trade stands before the change of its second; none where the book was not known."""
+def test_the_book_at_a_trade_is_the_previous_one(root: Path) -> None:
+    """Each trade comes before the change of its second; there is none where the book was not known."""
     rec = booktape.open(root)
     items = list(with_trades(updates(rec.replay(BTC)), trade_items(rec.trades(BTC))))
     known, traded = 0, []
@@ -65,7 +65,7 @@ def test_the_book_at_a_trade_is_the_one_before_it(root: Path) -> None:
     assert traded == [n for n in range(1, LAST + 1) if n not in MISSING and n not in gap]
 
 
-def test_hftbacktest_carries_them(root: Path, tmp_path: Path) -> None:
+def test_hftbacktest_files_contain_trades(root: Path, tmp_path: Path) -> None:
     """Between the changes of the book; both clocks are in order."""
     arguments = ["--format", "hftbacktest", "--symbol", BTC, "--out", str(tmp_path)]
     assert run(["export", str(root), *arguments]) == 0
@@ -87,12 +87,12 @@ def test_hftbacktest_carries_them(root: Path, tmp_path: Path) -> None:
 
 
 def test_without_trades_nothing_changes(rec: booktape.Recording) -> None:
-    """An export of a recording without them is what it was."""
+    """The export of a recording without them is the same as before."""
     items = list(updates(rec.replay("BTCUSDT")))
     assert list(map(id, with_trades(items, ()))) == list(map(id, items))
 
 
-def test_depth_does_not_apply(root: Path, tmp_path: Path) -> None:
+def test_a_depth_does_not_apply_to_trades(root: Path, tmp_path: Path) -> None:
     """A trade has no levels."""
     arguments = ["--format", "trades", "--depth", "5", "--out", str(tmp_path)]
     assert run(["export", str(root), *arguments]) == 2

@@ -17,7 +17,7 @@ from support.oracle import SYMBOL
 
 
 def followed(items: list[Update | Break]) -> list[tuple[dict[float, float], dict[float, float]]]:
-    """The book after each update, made of nothing but the changes."""
+    """The book after each update, built only from the changes."""
     books: list[tuple[dict[float, float], dict[float, float]]] = []
     for item in items:
         if isinstance(item, Update):
@@ -40,7 +40,7 @@ def steps(rec: booktape.Recording) -> list[Step]:
 
 
 def test_the_changes_rebuild_every_book(rec: booktape.Recording) -> None:
-    """Each of them, across an audit that taught the book levels, a gap and a new segment."""
+    """Every book, across an audit that adds levels, a gap and a new segment."""
     books = [sides(step.book) for step in steps(rec)]
     assert len(books) > 250
     assert len({(b.epoch, b.bid_horizon) for b in (step.book for step in steps(rec))}) == 3
@@ -58,15 +58,15 @@ def test_neither_clock_falls(rec: booktape.Recording) -> None:
         assert before.local_us <= after.local_us
 
 
-def test_a_stamp_is_what_was_recorded_unless_a_clock_would_fall(rec: booktape.Recording) -> None:
-    """No time is invented: each is an event's own, or that of one before it."""
+def test_a_stamp_is_the_recorded_one_unless_a_clock_would_fall(rec: booktape.Recording) -> None:
+    """No time is invented: each is an event's own, or that of an earlier one."""
     local = [moment_us(step.book.receive_time) for step in steps(rec)]
     found = [item for item in updates(rec.replay(SYMBOL)) if isinstance(item, Update)]
     assert [item.local_us for item in found] == np.maximum.accumulate(local).tolist()
 
 
-def test_a_snapshot_has_the_exchange_time_of_the_event_behind_it(rec: booktape.Recording) -> None:
-    """It bears none itself."""
+def test_a_snapshot_has_the_exchange_time_of_the_next_event(rec: booktape.Recording) -> None:
+    """It has none of its own."""
     opening, following = list(updates(rec.replay(SYMBOL)))[:2]
     assert isinstance(opening, Update)
     assert opening.opens
@@ -75,7 +75,7 @@ def test_a_snapshot_has_the_exchange_time_of_the_event_behind_it(rec: booktape.R
 
 
 def test_a_snapshot_before_a_long_silence_has_our_time(rec: booktape.Recording) -> None:
-    """The next event may be far away: the exchange's time is then at the latest ours."""
+    """The next event may be far away: the exchange's time is then at most ours."""
     opening, following = steps(rec)[:2]
     assert following.book.event_time is not None
     late = replace(following.book, event_time=following.book.event_time + timedelta(seconds=60))
@@ -86,7 +86,7 @@ def test_a_snapshot_before_a_long_silence_has_our_time(rec: booktape.Recording) 
 
 
 def test_a_gap_is_a_break_at_the_moment_it_begins(rec: booktape.Recording) -> None:
-    """Also one behind everything; the stretch behind it opens with the whole book."""
+    """Also one after everything else; the updates after it open with the whole book."""
     items = list(updates(rec.replay(SYMBOL)))
     breaks = [item for item in items if isinstance(item, Break)]
     gaps = [item for item in rec.replay(SYMBOL) if isinstance(item, Gap)]
@@ -107,7 +107,7 @@ def test_a_gap_before_everything_is_left_out(rec: booktape.Recording) -> None:
     assert first.opens
 
 
-def test_two_gaps_in_a_row_end_one_stretch(rec: booktape.Recording) -> None:
+def test_two_consecutive_gaps_make_one_break(rec: booktape.Recording) -> None:
     """The second has no book that could end."""
     (opening, *_), (gap, *_) = steps(rec), [g for g in rec.replay(SYMBOL) if isinstance(g, Gap)]
     kinds = [type(item) for item in updates([opening, gap, gap])]
@@ -117,7 +117,7 @@ def test_two_gaps_in_a_row_end_one_stretch(rec: booktape.Recording) -> None:
 def test_a_replay_that_begins_between_two_snapshots_opens_with_the_whole_book(
     rec: booktape.Recording,
 ) -> None:
-    """As `--from` does; its first step has an event, which says only what changed."""
+    """As with `--from`; the event of its first step shows only the changes."""
     found = steps(rec)[20:30]
     assert found[0].event is not None
     items = list(updates(found))
@@ -125,17 +125,17 @@ def test_a_replay_that_begins_between_two_snapshots_opens_with_the_whole_book(
     assert followed(items) == [sides(step.book) for step in found]
 
 
-def test_steps_that_are_left_out_amid_an_epoch_are_followed_by_the_whole_book(
+def test_steps_left_out_within_an_epoch_are_followed_by_the_whole_book(
     rec: booktape.Recording,
 ) -> None:
-    """A replay between two times leaves some out where our clock went back: what changed in them is in no event."""
+    """A replay between two times leaves some out where our clock went back: no event shows what changed in them."""
     found = [*steps(rec)[20:30], *steps(rec)[35:40]]
     items = [item for item in updates(found) if isinstance(item, Update)]
     assert [n for n, item in enumerate(items) if item.opens] == [0, 10]
     assert followed([*items]) == [sides(step.book) for step in found]
 
 
-def test_what_changed_follows_from_the_two_books() -> None:
-    """A level that is gone, one of another size, one that is new; nothing for one that is equal."""
+def test_changes_follow_from_the_two_books() -> None:
+    """A removed level, one with another size, a new one; nothing for an equal one."""
     old, new = np.array([[4.0, 3.0, 2.0], [1, 1, 1]]), np.array([[5.0, 3.0, 2.0], [7, 1, 9]])
     assert changed(*old, *new) == [(4.0, 0.0), (5.0, 7.0), (2.0, 9.0)]

@@ -1,4 +1,4 @@
-"""A fresh virtual environment, and the commands by which the Makefile installs into one."""
+"""A fresh virtual environment, and the commands with which the Makefile installs into one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LOCKS: Final = sorted((ROOT / "requirements").glob("*.txt"))
 
 
 class Fresh:
-    """A virtual environment with nothing but the pip that its Python brings."""
+    """A virtual environment with nothing but its Python's own pip."""
 
     def __init__(self, folder: Path, interpreter: str | Path = sys.executable) -> None:
         self.python = folder / "bin" / "python"
         subprocess.run([interpreter, "-m", "venv", folder], check=True)
 
     def pip(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run pip; the caller looks at how it ended."""
+        """Run pip; the caller checks the exit code."""
         return subprocess.run(
             [self.python, "-m", "pip", *arguments], capture_output=True, text=True, check=False
         )

@@ -1,4 +1,4 @@
-"""A real shell completes a command and an option, after the line that docs/installation.md names."""
+"""A real shell completes a command and an option, once it has the line from docs/installation.md."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHOWS: Final = {
     "zsh": "booktape() { printf '<%s>' \"$@\"; }",
     "fish": "function booktape; printf '<%s>' $argv; end",
 }
-"""In place of the command, so that it shows what the shell has made of the keys."""
+"""Stands in for the command, and shows what the shell has made of the keys."""
 
 ON_A_TERMINAL: Final = """
 import fcntl, os, sys, termios
@@ -39,7 +39,7 @@ os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execvp(sys.argv[1], sys.argv[1:])
 """
-"""A session of its own, which this terminal controls."""
+"""A separate session, which this terminal controls."""
 
 DEADLINE_S: Final = 60
 
@@ -53,7 +53,7 @@ def documented(shell: str) -> str:
 
 
 class Keyboard:
-    """A terminal on which someone types; `screen` is all that was written to it."""
+    """A terminal with a typist; `screen` is everything written to it."""
 
     def __init__(self, terminal: int) -> None:
         self._terminal = terminal
@@ -74,7 +74,7 @@ class Keyboard:
 
 @contextmanager
 def typing(shell: str, home: Path) -> Iterator[Keyboard]:
-    """An interactive shell, with the command on its path and nothing of this user's settings."""
+    """An interactive shell, with the command on its path and none of this user's settings."""
     ours, theirs = pty.openpty()
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     process = subprocess.Popen(
@@ -101,11 +101,11 @@ def test_a_real_shell_completes(shell: str, tmp_path: Path) -> None:
         pytest.skip(f"there is no {shell} on the path")
     (tmp_path / "archive").mkdir()
     with typing(shell, tmp_path) as keyboard:
-        # Quotes within the word: what is echoed while it is typed is not what is waited for.
+        # Quotes within the word: the echo of the typed text then differs from the text that is waited for.
         for line in (BEFORE[shell], documented(shell), SHOWS[shell], "echo rea''dy"):
             keyboard.type(f"{line}\n")
         keyboard.until("ready")
-        # Not typed ahead: a shell that is still completing takes further keys as they are.
+        # Not typed ahead: a shell that is still completing takes further keys literally.
         keyboard.type("booktape reb\t")
         keyboard.until("rebuild")
         keyboard.type("--jo\t")
@@ -118,12 +118,12 @@ def test_a_real_shell_completes(shell: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", INTERACTIVE)
 def test_each_shell_has_its_line(shell: str) -> None:
-    """Also where the shell itself is not on this machine."""
+    """Even if the shell itself is not on this machine."""
     assert f"booktape completion {shell}" in documented(shell)
 
 
 def test_an_archive_is_completed_as_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
-    """Also where an address of a bucket may stand in its place."""
+    """Even where the address of a bucket may stand instead."""
     completion("zsh")
     script = capsys.readouterr().out
     lines = [line for line in script.splitlines() if "The archive'\\''s folder" in line]

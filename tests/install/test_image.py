@@ -27,7 +27,7 @@ def first_stage() -> list[tuple[str, str]]:
 
 @pytest.mark.long
 def test_the_first_stage_installs_booktape_and_what_it_needs(tmp_path: Path) -> None:
-    """From nothing but what is copied; neither what builds it nor what only the demo needs is in the result."""
+    """From nothing but the copied files; the result has neither build tools nor packages that only the demo needs."""
     fresh, folder = Fresh(tmp_path / "base"), tmp_path / "build"
     fresh.fetch("structlog", tmp_path)
     folder.mkdir()

@@ -20,18 +20,18 @@ from install.fresh import LOCKS, Fresh, lock_options
 pytestmark = pytest.mark.long
 
 RESOLVES_EXTRAS_ANEW: Final = (24, 0)
-"""Known of pips below this version; later ones may have learnt better."""
+"""Known for pips below this version; later ones may do better."""
 
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Fresh:
-    """The pip that this Python brings."""
+    """The pip that this Python ships with."""
     return Fresh(tmp_path_factory.mktemp("later") / "venv")
 
 
 @pytest.fixture
 def index(tmp_path: Path) -> Path:
-    """`whole` asks for `part[more]`; `part` has had a release since the lock was written."""
+    """`whole` requires `part[more]`; `part` has had a release since the lock was written."""
     folder = tmp_path / "index"
     folder.mkdir()
     wheel(folder, "whole", "1.0", "Requires-Dist: part[more]")
@@ -42,7 +42,7 @@ def index(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lock(index: Path) -> Path:
-    """What `make lock` would have written on the day before the release."""
+    """What `make lock` would have written the day before the release."""
     pinned = (index / "part-1.0-py3-none-any.whl", index / "whole-1.0-py3-none-any.whl")
     lines = [
         f"{path.name.split('-')[0]}==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
@@ -57,14 +57,16 @@ def lock(index: Path) -> Path:
 def test_a_later_release_does_not_break_the_installation(
     options: tuple[str, ...], fresh: Fresh, index: Path, lock: Path
 ) -> None:
-    """With the options of the Makefile, which are the same for all locks: the pinned version."""
+    """With the Makefile's options, which are the same for all locks, pip installs the pinned version."""
     offline = ("--ignore-installed", "--no-index", "--find-links", index)
     done = fresh.pip("install", *options, *offline, "-r", lock)
     assert done.returncode == 0, done.stderr
     assert "Version: 1.0\n" in fresh.pip("show", "part").stdout
 
 
-def test_the_release_does_break_one_that_resolves(fresh: Fresh, index: Path, lock: Path) -> None:
+def test_the_release_breaks_an_installation_that_resolves(
+    fresh: Fresh, index: Path, lock: Path
+) -> None:
     """So the test above can fail: without --no-deps this pip stops."""
     if fresh.installed_pip() >= RESOLVES_EXTRAS_ANEW:
         pytest.skip("this Python brings a pip that may resolve it")
@@ -77,7 +79,7 @@ def test_the_release_does_break_one_that_resolves(fresh: Fresh, index: Path, loc
 
 
 def wheel(folder: Path, name: str, version: str, *headers: str) -> None:
-    """The smallest package that pip installs: no module, only its description."""
+    """The smallest package that pip installs: no module, only its metadata."""
     info = f"{name}-{version}.dist-info"
     head = ("Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *headers, "")
     files = {

@@ -1,6 +1,6 @@
-"""The wheel and the sdist: what is in them, and that they work without the source tree.
+"""The wheel and the sdist: their contents, and that they work without the source tree.
 
-`make test-system` checks what is in them. To check that the wheel, installed alone, records and proves takes the index
+`make test-system` checks the contents. To check that the wheel, installed alone, records and proves takes the index
 and some minutes: `make test-long` does it, once for each supported Python on the path.
 """
 
@@ -31,7 +31,7 @@ DEADLINE_S: Final = 120
 
 
 def build(source: Path, folder: Path, *targets: str) -> list[Path]:
-    """What the build backend makes of a source tree; as `make dist` calls it."""
+    """The output of the build backend for a source tree, called as `make dist` does."""
     command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
     for target in targets:
         command += ["-t", target]
@@ -54,14 +54,14 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def metadata(wheel: Path) -> Message:
-    """What the index, and pip, are told."""
+    """What the index and pip are told."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
         return message_from_string(archive.read(name).decode())
 
 
 def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
-    """Each file of src/booktape, the page's among them, and no test; beside them only what describes it."""
+    """Each file of src/booktape, including the page's, and no test; besides them only its metadata."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     info = f"booktape-{PROJECT['version']}.dist-info/"
@@ -80,7 +80,7 @@ def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
-    """The readme as Markdown, both licences, each supported Python, and words by which it can be found."""
+    """The readme as Markdown, both licences, each supported Python, and keywords to find it by."""
     told = metadata(wheel)
     assert (told["Name"], told["Version"]) == ("booktape", PROJECT["version"])
     assert told["Description-Content-Type"] == "text/markdown"
@@ -94,8 +94,8 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     assert set(extras) == set(PROJECT["optional-dependencies"])
 
 
-def test_the_sdist_holds_what_git_knows(sdist: Path) -> None:
-    """So its tests run, and no archive or environment that lies in the folder is published."""
+def test_the_sdist_holds_the_files_that_git_tracks(sdist: Path) -> None:
+    """So its tests run, and no archive or environment in the folder is published."""
     if not (ROOT / ".git").exists():
         pytest.skip("this tree was not cloned")
     listed = subprocess.run(
@@ -114,7 +114,7 @@ def test_the_sdist_holds_what_git_knows(sdist: Path) -> None:
 
 
 def test_the_sdist_makes_the_same_wheel(wheel: Path, sdist: Path, tmp_path: Path) -> None:
-    """Byte for byte: who builds from the sdist has what others install."""
+    """Byte for byte: a wheel built from the sdist is the published one."""
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     (again,) = build(tmp_path / sdist.name.removesuffix(".tar.gz"), tmp_path / "again", "wheel")
@@ -126,7 +126,7 @@ def test_the_sdist_makes_the_same_wheel(wheel: Path, sdist: Path, tmp_path: Path
 
 
 def interpreter(version: str) -> str:
-    """A Python of this version; skips where there is none."""
+    """A Python of this version; skips if there is none."""
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
     found = shutil.which(f"python{version}")
@@ -136,7 +136,7 @@ def interpreter(version: str) -> str:
 
 
 class Installed:
-    """The command of an installed wheel, run in a folder that has nothing to do with the source tree."""
+    """The command of an installed wheel, run in a folder unrelated to the source tree."""
 
     def __init__(self, fresh: Fresh, folder: Path) -> None:
         self._command = fresh.python.with_name("booktape")
@@ -149,7 +149,7 @@ class Installed:
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Begin to run it."""
+        """Start it."""
         return subprocess.Popen(
             [self._command, *arguments],
             cwd=self._folder,
@@ -160,7 +160,7 @@ class Installed:
         )
 
     def run(self, *arguments: str) -> str:
-        """Run it to its end; what it wrote to stdout."""
+        """Run it to its end; returns its stdout."""
         process = self.start(*arguments)
         out, err = process.communicate(timeout=DEADLINE_S)
         assert process.returncode == 0, (arguments, out, err)
@@ -170,7 +170,7 @@ class Installed:
 @pytest.mark.long
 @pytest.mark.parametrize("version", PYTHONS)
 def test_the_wheel_alone_records_and_proves(version: str, wheel: Path, tmp_path: Path) -> None:
-    """With the newest versions of what it depends on, as pip and pipx install it."""
+    """With the newest versions of its dependencies, as pip and pipx install it."""
     fresh = Fresh(tmp_path / "venv", interpreter(version))
     fresh.fetch("structlog", tmp_path)
     done = fresh.pip("install", "--quiet", wheel)

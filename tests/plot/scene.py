@@ -29,7 +29,7 @@ async def _record(out: Path, market: Market, seconds: float, faults: str, **sett
 
 def record(out: Path, market: Market, seconds: float, faults: str = "", **settings: Any) -> None:
     """Record some seconds of a market into a folder."""
-    # Pauses between two attempts to connect are drawn by chance, and so would be the end of a gap.
-    # A seed would not do: who draws first may depend on a thread.
+    # Pauses between attempts to connect are drawn at random, so the end of a gap would be random too.
+    # A seed would not help: which caller draws first may depend on a thread.
     with mock.patch("random.uniform", lambda low, high: (low + high) / 2):
         virtual_time.run(_record(out, market, seconds, faults, **settings))

@@ -1,4 +1,4 @@
-"""The calendar: what is called known was known."""
+"""The calendar: time that is called known was known."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from plot.week import write
     ],
 )
 def test_only_a_day_without_any_loss_is_called_whole(known_s: float, gaps: int, words: str) -> None:
-    """A tenth of a second is enough."""
+    """A tenth of a second of loss is enough."""
     assert cell_text(DayCoverage(known_s, gaps)) == words
 
 
 def test_each_symbol_has_a_row_and_each_day_a_column(rec: booktape.Recording) -> None:
-    """With units, and an explanation of what was not recorded."""
+    """With units, and an explanation of time that was not recorded."""
     figure = calendar(rec)
     axes, bar = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["BTCUSDT", "ETHUSDT"]
@@ -41,7 +41,7 @@ def test_each_symbol_has_a_row_and_each_day_a_column(rec: booktape.Recording) ->
 
 
 def test_many_days_have_dots_instead_of_numbers(tmp_path: Path) -> None:
-    """One for each day and symbol with a gap, and the legend says what they are."""
+    """One for each day and symbol with a gap, and the legend explains them."""
     write(tmp_path, days=20)
     figure = calendar(booktape.open(tmp_path))
     axes = figure.axes[0]

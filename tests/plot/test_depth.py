@@ -12,16 +12,16 @@ from plot import drawn
 from reader.truth import moment
 
 
-def test_the_stairs_add_up_to_what_rests(rec: booktape.Recording) -> None:
-    """At each price the sum of all sizes from the best one up to it."""
+def test_each_step_is_the_sum_of_the_sizes_up_to_it(rec: booktape.Recording) -> None:
+    """From the best price to this one."""
     bids, asks = depth(rec, "BTCUSDT", moment(0), bps=800).axes[0].get_lines()[:2]
     assert np.asarray(bids.get_xdata())[:-1].tolist() == [100 - level for level in range(8)]
     assert np.asarray(bids.get_ydata())[:-1].tolist() == list(range(1, 9))
     assert np.asarray(asks.get_xdata())[:-1].tolist() == [101 + level for level in range(8)]
 
 
-def test_its_words_say_when_and_how_deep(rec: booktape.Recording) -> None:
-    """And the last moment is shown when none is requested."""
+def test_its_words_give_time_and_depth(rec: booktape.Recording) -> None:
+    """Without a requested moment the last one is shown."""
     figure = depth(rec, "BTCUSDT", bps=2_500)
     axes = figure.axes[0]
     assert drawn.title(figure) == "BTCUSDT: depth of the book at 2026-06-09 00:01:59.000 UTC"
@@ -38,6 +38,6 @@ def test_its_words_say_when_and_how_deep(rec: booktape.Recording) -> None:
 
 
 def test_no_book_is_drawn_inside_a_gap(rec: booktape.Recording) -> None:
-    """The reader's refusal is the picture's."""
+    """The reader's refusal is passed on."""
     with pytest.raises(BookNotKnown):
         depth(rec, "BTCUSDT", moment(45))

@@ -1,4 +1,4 @@
-"""The heatmap: what its cells show, what is hatched, and what its legend says."""
+"""The heatmap: its cells, its hatching and its legend."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from reader.truth import moment
 
 @pytest.fixture(scope="module")
 def cells(rec: booktape.Recording) -> np.ma.MaskedArray:
-    """(bins, columns) of the default picture: 200 ms a column."""
+    """(bins, columns) of the default picture: 200 ms per column."""
     image = heatmap(rec, "BTCUSDT").axes[0].images[0].get_array()
     assert isinstance(image, np.ma.MaskedArray)
     return image
 
 
-def test_gaps_are_hatched_and_hold_no_colour(
+def test_gaps_are_hatched_and_have_no_colour(
     rec: booktape.Recording, cells: np.ma.MaskedArray
 ) -> None:
     """Exactly from the gap's start to its end."""
@@ -42,7 +42,7 @@ def test_a_cell_is_the_size_at_its_price(rec: booktape.Recording, cells: np.ma.M
 
 
 def test_the_picture_says_what_its_colours_mean(rec: booktape.Recording) -> None:
-    """Symbol, units, what a column is, and every sign in the legend."""
+    """Symbol, units, the length of a column, and every sign in the legend."""
     figure = heatmap(rec, "BTCUSDT", bps=2_500)
     axes, bar = figure.axes
     assert drawn.title(figure) == "BTCUSDT: what rested in the order book"
@@ -58,8 +58,8 @@ def test_the_picture_says_what_its_colours_mean(rec: booktape.Recording) -> None
     ]
 
 
-def test_the_horizon_is_drawn_where_the_rows_say(rec: booktape.Recording) -> None:
-    """The deepest prices of the snapshot; and when they lie outside, that is said."""
+def test_the_horizon_is_drawn_where_the_rows_place_it(rec: booktape.Recording) -> None:
+    """The deepest prices of the snapshot; if they lie outside the picture, it says so."""
     lines = heatmap(rec, "BTCUSDT", bps=2_500).axes[0].get_lines()
     dashed = [line for line in lines if line.get_linestyle() == "--"]
     prices = np.concatenate([np.asarray(line.get_ydata(), float) for line in dashed])
@@ -69,7 +69,7 @@ def test_the_horizon_is_drawn_where_the_rows_say(rec: booktape.Recording) -> Non
 
 
 def test_a_picture_without_gaps_has_nothing_hatched(rec: booktape.Recording) -> None:
-    """Nor a word about gaps."""
+    """It has no word about gaps either."""
     figure = heatmap(rec, "BTCUSDT", moment(60), moment(90))
     assert drawn.hatched(figure.axes[0]) == []
     assert drawn.legend(figure) == ["mid price"]

@@ -31,7 +31,7 @@ def test_a_line_is_broken_where_the_book_was_lost(rec: booktape.Recording) -> No
 
 
 def test_a_line_is_broken_at_a_gap_that_fits_between_two_points(rec: booktape.Recording) -> None:
-    """Two intervals of a minute hold a row each, and yet no line runs from one to the other."""
+    """Each of two one-minute intervals has a row, yet no line connects them."""
     grid = read_grid(rec, TimeRange.clip(rec, "BTCUSDT", None, None, 2))
     assert grid.best["epoch"].tolist() == [2, 2]
     wide = read_grid(rec, TimeRange.clip(rec, "BTCUSDT", moment(20), moment(80), 2))
@@ -39,26 +39,26 @@ def test_a_line_is_broken_at_a_gap_that_fits_between_two_points(rec: booktape.Re
     assert np.isnan(line(wide, wide.mid)[1]).sum() == 1
 
 
-def test_a_stretch_inside_a_gap_has_no_picture(rec: booktape.Recording) -> None:
-    """It says so instead of drawing nothing."""
+def test_a_range_inside_a_gap_has_no_picture(rec: booktape.Recording) -> None:
+    """A sentence says so instead of an empty picture."""
     with pytest.raises(NotRecorded, match="no book with two sides between 00:00:42 and 00:00:48"):
         read_grid(rec, TimeRange.clip(rec, "BTCUSDT", moment(42), moment(48), 100))
 
 
-def test_a_picture_begins_with_the_row_before_it(rec: booktape.Recording) -> None:
+def test_a_picture_begins_with_the_last_row_before_it(rec: booktape.Recording) -> None:
     """A book that did not change was known all the same; and so it was after the last row."""
     between = moment(20).replace(microsecond=100_000), moment(20).replace(microsecond=900_000)
     grid = BookGrid(rec, TimeRange.clip(rec, "BTCUSDT", *between, 100))
     assert set(grid.best["best_bid"]) == {100.0}
 
 
-def test_totals_count_the_levels_that_are_there(rec: booktape.Recording) -> None:
-    """A side with fewer levels than were requested is not unknown."""
+def test_totals_count_the_levels_that_exist(rec: booktape.Recording) -> None:
+    """A side with fewer levels than requested is not unknown."""
     grid = BookGrid(rec, TimeRange.clip(rec, "BTCUSDT", moment(0), moment(1), 2))
     assert grid.total_sizes("bid", 25)[0] == 20.0
 
 
-def test_a_picture_long_after_the_row_before_it(tmp_path: Path) -> None:
+def test_a_picture_long_after_the_last_row_is_drawn(tmp_path: Path) -> None:
     """No column is made for the time between them."""
     late = 300 * 86_400
     with open_archive(tmp_path) as archive:

@@ -1,4 +1,4 @@
-"""Real recordings can be drawn: nothing in them is as tidy as in a made-up market."""
+"""Real recordings can be drawn: their data is less tidy than a simulated market's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def record(root: Path, name: str, limit: int) -> booktape.Recording:
 
 
 def test_a_deep_book_has_all_its_pictures(tmp_path: Path) -> None:
-    """BTCUSDT, 5,000 levels a side: each is written, and the heatmap is full of sizes."""
+    """BTCUSDT, 5,000 levels a side: each picture is written, and the heatmap is full of sizes."""
     rec = record(tmp_path / "data", *BTCUSDT)
     symbol = "BTCUSDT"
     figures = [heatmap(rec, symbol), depth(rec, symbol), spread(rec, symbol), calendar(rec)]
@@ -44,7 +44,7 @@ def test_a_deep_book_has_all_its_pictures(tmp_path: Path) -> None:
 
 
 def test_prices_are_plain_numbers(tmp_path: Path) -> None:
-    """Cheap coins, dear coins, few decimals or many: no power of ten, no offset on the axis."""
+    """Cheap and expensive coins, few decimals or many: no power of ten, no offset on the axis."""
     rec = record(tmp_path / "data", *TEN)
     for symbol in ("AXSBNB", "DENTUSDT", "ETHBRL"):
         figure = heatmap(rec, symbol)

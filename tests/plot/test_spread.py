@@ -1,4 +1,4 @@
-"""Spread and imbalance: the figures that anybody can work out, and nothing across a gap."""
+"""Spread and imbalance: the usual figures, and nothing across a gap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reader.truth import moment
 
 
 def test_every_panel_hatches_the_gap(rec: booktape.Recording) -> None:
-    """And none draws a line through it."""
+    """None draws a line through it."""
     figure = spread(rec, "BTCUSDT")
     assert len(figure.axes) == 3
     for axes in figure.axes:
@@ -45,7 +45,7 @@ def test_its_words_say_what_is_drawn(rec: booktape.Recording) -> None:
     assert drawn.legend(figure) == ["best ask", "best bid", "book not known (1 gap, 10 s)"]
 
 
-def test_no_levels_are_refused(rec: booktape.Recording) -> None:
-    """Like any number that cannot be."""
+def test_a_number_of_levels_below_one_is_refused(rec: booktape.Recording) -> None:
+    """Like any other impossible number."""
     with pytest.raises(UsageError):
         spread(rec, "BTCUSDT", levels=0)

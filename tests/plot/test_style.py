@@ -13,7 +13,7 @@ from booktape.plot.style import assets, name
 
 
 @pytest.mark.parametrize(("suffix", "begins"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
-def test_a_picture_is_what_its_name_says_and_always_the_same(
+def test_a_picture_has_the_format_of_its_name_and_always_the_same_bytes(
     rec: booktape.Recording, tmp_path: Path, suffix: str, begins: bytes
 ) -> None:
     """The same rows give the same bytes."""
@@ -22,7 +22,7 @@ def test_a_picture_is_what_its_name_says_and_always_the_same(
     assert save(calendar(rec), tmp_path / f"second{suffix}").read_bytes() == first
 
 
-def test_a_name_or_place_that_cannot_be_is_refused(rec: booktape.Recording, tmp_path: Path) -> None:
+def test_an_unusable_name_or_place_is_refused(rec: booktape.Recording, tmp_path: Path) -> None:
     """In a sentence that names it."""
     figure = calendar(rec)
     with pytest.raises(UsageError, match=r"picture\.gif is not a valid name for a picture"):
@@ -47,6 +47,6 @@ def test_units_are_shown_only_when_the_name_leaves_no_doubt(
     assert assets(symbol) == units
 
 
-def test_a_symbol_that_no_font_has_is_spelled_as_its_folder() -> None:
-    """Instead of empty boxes."""
+def test_a_symbol_missing_from_all_fonts_is_spelled_as_its_folder() -> None:
+    """Instead of as empty boxes."""
     assert name("币安人生USDT") == "%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT"

@@ -19,7 +19,7 @@ HOUR_S: Final = 3_600
 _FIRST = 9
 _OUTAGE: Final = range(2 * 24 + 6, 2 * 24 + 11)
 _LOST: Final = range(4 * 24 + 8, 5 * 24 + 20)
-"""In these hours the third symbol waits for a snapshot."""
+"""During these hours the third symbol waits for a snapshot."""
 
 
 def _books(hour: int, symbols: tuple[str, ...]) -> Iterator[TapeRecord]:
@@ -41,7 +41,7 @@ def _records(last: int) -> Iterator[TapeRecord]:
         if hour in _OUTAGE:
             continue
         for symbol in SYMBOLS:
-            # Two ids are missing, and the next snapshot is long in coming.
+            # Two ids are missing, and the next snapshot takes long to come.
             first = hour * 10 + (3 if symbol == SYMBOLS[2] and hour in _LOST else 1)
             change = event(first, hour * 10 + 10, {"100": "2"}, symbol=symbol)
             yield stream(change, at)

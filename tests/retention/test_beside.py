@@ -28,11 +28,11 @@ from verify.small import BTC, rows_of, verified
 pytestmark = pytest.mark.real_time
 ALL_TAPES = Rules(tapes=Limit(age_s=0))
 PASS_WITHIN_S = 600.0
-"""A pass has the lowest priority: on a busy machine it takes long."""
+"""A pass has the lowest priority: on a busy machine it takes a long time."""
 
 
 class Endless:
-    """A recorder that has nothing to do."""
+    """A recorder with nothing to do."""
 
     def __init__(self) -> None:
         self.ends = asyncio.Event()
@@ -56,8 +56,8 @@ class Endless:
 
 
 @pytest.mark.long
-async def test_old_tapes_go_while_it_records(archive: Path) -> None:
-    """A pass at the beginning; the log says what it did; then the recorder ends as always."""
+async def test_old_tapes_are_removed_while_it_records(archive: Path) -> None:
+    """One pass at the beginning; the log reports it; then the recorder ends as always."""
     recorder = PruningRecorder(Endless(), archive, ALL_TAPES)
     with capture_logs() as logs:
         recording = asyncio.create_task(recorder.run())
@@ -72,7 +72,7 @@ async def test_old_tapes_go_while_it_records(archive: Path) -> None:
     assert verified(archive).exit_code == 0
 
 
-async def test_a_pass_that_is_at_work_ends_with_the_recorder(archive: Path) -> None:
+async def test_a_running_pass_ends_with_the_recorder(archive: Path) -> None:
     """At once, wherever it is; no process is left, and verify is clean."""
     recorder = PruningRecorder(Endless(), archive, ALL_TAPES)
     with capture_logs() as logs:
@@ -103,7 +103,7 @@ async def passing(
 
 
 async def until(recorder: PruningRecorder, *kinds: Blocked) -> RetentionStatus:
-    """The status, once passes are blocked by these kinds and no others, after at least two passes."""
+    """The status, once exactly these kinds block passes, after at least two passes."""
     passes = 0
     before: RetentionStatus | None = None
     async with asyncio.timeout(60):
@@ -118,7 +118,7 @@ async def until(recorder: PruningRecorder, *kinds: Blocked) -> RetentionStatus:
             await asyncio.sleep(0.005)
 
 
-async def test_what_is_not_verified_is_shown_until_it_is_mended(
+async def test_an_unverified_segment_is_shown_until_it_is_repaired(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the status, and in the log once, not at every pass. Then the removal continues by itself."""
@@ -130,7 +130,7 @@ async def test_what_is_not_verified_is_shown_until_it_is_mended(
             blocked = await until(recorder, Blocked.UNVERIFIED)
             assert "it is not verified" in blocked.text
             assert len(sealed_tapes(Layout(archive))) == 5
-            # At once: what a pass reads is either of the two.
+            # At once: a pass reads either the one or the other.
             mended.write_bytes(whole)
             mended.rename(file)
             complete = await until(recorder)
@@ -145,20 +145,20 @@ async def test_what_is_not_verified_is_shown_until_it_is_mended(
     assert len(sealed_tapes(Layout(archive))) == 1
 
 
-async def test_what_is_not_in_its_bucket_blocks(
+async def test_segments_not_in_their_bucket_block_removal(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of it: each segment names the bucket that it is not in."""
+    """All of them: each segment names the bucket that it is missing from."""
     rules = replace(ALL_TAPES, buckets=("s3://away",))
     async with passing(archive, rules, monkeypatch) as recorder:
         blocked = await until(recorder, Blocked.UNSHIPPED)
     assert blocked.text.endswith("it is not in s3://away yet; 3 more")
 
 
-async def test_a_pass_that_fails_blocks_and_is_made_again(
+async def test_a_failed_pass_blocks_and_is_repeated(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a disk without room for a receipt; with room again, the removal continues."""
+    """On a disk without room for a receipt; once there is room again, the removal continues."""
     with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=4m", "tmpfs") as disk:
         root = shutil.copytree(archive, disk / "archive")
         with suppress(OSError), (disk / "other").open("wb", buffering=0) as other:
@@ -172,8 +172,8 @@ async def test_a_pass_that_fails_blocks_and_is_made_again(
         assert len(sealed_tapes(Layout(root))) == 1
 
 
-async def test_a_bug_in_a_pass_is_seen(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pass is made after it, so it must not look as if there was nothing to remove."""
+async def test_a_bug_in_a_pass_is_reported(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pass follows it, so it must not look as if there were nothing to remove."""
     recorder = PruningRecorder(Endless(), archive, ALL_TAPES)
 
     def fail() -> PruneOutcome:
@@ -192,7 +192,7 @@ async def test_a_bug_in_a_pass_is_seen(archive: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.long
 async def test_a_recorder_with_short_segments_keeps_rows_and_few_tapes(tmp_path: Path) -> None:
-    """As its user types it. All of it verifies, and `info` says what is gone."""
+    """As its user types it. Everything verifies, and `info` says what is gone."""
     options = ("--exchange", "sim", "--every", "5", "--segment", "2s", "--keep-tape", "4s")
     process = await start("record", "BTCUSDT", *options, "--keep", "16s", "--out", tmp_path)
     async with asyncio.timeout(PASS_WITHIN_S):

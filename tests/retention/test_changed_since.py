@@ -1,4 +1,4 @@
-"""Only what was verified is removed: files that changed since, and what took their place, stay and are named."""
+"""Only verified files are removed: files that changed since, and replacements of files, stay and are named."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def longer(path: Path) -> None:
 
 
 def same_size_and_time(path: Path) -> None:
-    """Another content that neither the size nor the time of change shows."""
+    """Other content that neither the size nor the modification time reveals."""
     before = path.stat()
     content = path.read_bytes()
     path.write_bytes(content.replace(content[9:10], bytes([content[9] ^ 1])))
@@ -90,7 +90,7 @@ def link_to_nothing(path: Path) -> None:
 
 
 def linked_folder(path: Path) -> None:
-    """The folder of its day, with all of the same bytes, is in another archive, say."""
+    """The folder of its day, with exactly the same bytes, is in another archive, for example."""
     elsewhere = path.parents[3] / "elsewhere"
     path.parent.rename(elsewhere)
     path.parent.symlink_to(elsewhere)
@@ -105,7 +105,7 @@ def first_of(root: Path) -> Segment:
 
 
 def contents(root: Path) -> set[Path]:
-    """Everything but locks."""
+    """Everything except locks."""
     return {path for path in root.rglob("*") if not path.name.startswith(".")}
 
 
@@ -116,10 +116,10 @@ def contents(root: Path) -> set[Path]:
         *itertools.product(["rows", "gaps"], [gone]),
     ],
 )
-def test_what_changed_since_it_was_verified_stays(
+def test_a_file_changed_since_it_was_verified_stays(
     archive: Path, place: str, change: Callable[[Path], None]
 ) -> None:
-    """With all of its segment and those that continue it, by name, at each pass; mended, it goes."""
+    """So do its whole segment and those that continue it, named at each pass; once repaired, it is removed."""
     segment = first_of(archive)
     path = PLACES[place](Layout(archive), segment)
     prune(archive, ALL_TAPES, LATER_US)
@@ -137,8 +137,8 @@ def test_what_changed_since_it_was_verified_stays(
     assert len(prune(archive, ALL, LATER_US).segments) == 4
 
 
-def test_a_file_that_came_since_stays(archive: Path) -> None:
-    """It was not verified, and the manifest does not name it: to remove the others would leave it alone."""
+def test_a_file_added_since_stays(archive: Path) -> None:
+    """It was not verified, and the manifest does not name it: removing the others would leave it alone."""
     segment = first_of(archive)
     rows = Layout(archive).rows(segment, BTC)
     prune(archive, ALL_TAPES, LATER_US)
@@ -153,7 +153,7 @@ def test_a_file_that_came_since_stays(archive: Path) -> None:
 
 
 def test_a_manifest_that_was_made_to_fit_does_not_help(archive: Path) -> None:
-    """The receipt has the checksum of the one that was verified."""
+    """The receipt has the checksum of the verified one."""
     segment = first_of(archive)
     prune(archive, ALL_TAPES, LATER_US)
     rows, manifest = Layout(archive).rows(segment, BTC), Layout(archive).manifest(segment)
@@ -168,10 +168,10 @@ def test_a_manifest_that_was_made_to_fit_does_not_help(archive: Path) -> None:
 
 
 @pytest.mark.parametrize("change", IRREGULAR)
-def test_what_is_no_regular_file_stays_in_place_of_a_tape(
+def test_anything_but_a_regular_file_in_place_of_a_tape_stays(
     archive: Path, change: Callable[[Path], None]
 ) -> None:
-    """Not even a link to the same bytes goes, by either limit; no pass waits for it or ends there."""
+    """Not even a link to the same bytes is removed, by either limit; no pass waits for it or stops at it."""
     segment = first_of(archive)
     change(Layout(archive).tape(segment))
     before = contents(archive)
@@ -183,10 +183,10 @@ def test_what_is_no_regular_file_stays_in_place_of_a_tape(
 
 
 @pytest.mark.parametrize("change", [*CHANGED, *IRREGULAR])
-def test_an_interrupted_removal_is_completed_of_what_was_verified_only(
+def test_completing_an_interrupted_removal_removes_only_verified_files(
     archive: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
 ) -> None:
-    """What was gone already is no obstacle; a file that changed since is one, at each pass, until it is mended."""
+    """A file that is already gone does not matter; one that changed since blocks each pass, until it is repaired."""
     layout, segment = Layout(archive), first_of(archive)
     prune(archive, ALL_TAPES, LATER_US)
     disk = Disk(monkeypatch)
@@ -214,10 +214,10 @@ def test_an_interrupted_removal_is_completed_of_what_was_verified_only(
 
 
 @pytest.mark.parametrize("put_back", ["the same", "another"])
-def test_a_tape_that_came_back_goes_only_if_it_is_the_one_that_was_verified(
+def test_a_tape_that_came_back_is_removed_only_if_it_is_the_verified_one(
     archive: Path, put_back: str
 ) -> None:
-    """Out of a backup, say."""
+    """It may come from a backup."""
     segment = first_of(archive)
     tape = Layout(archive).tape(segment)
     kept = tape.read_bytes()
@@ -229,10 +229,10 @@ def test_a_tape_that_came_back_goes_only_if_it_is_the_one_that_was_verified(
 
 
 @pytest.mark.parametrize("change", [longer, folder])
-def test_what_changes_between_its_verification_and_its_removal_stays(
+def test_a_file_changed_between_verification_and_removal_stays(
     archive: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
 ) -> None:
-    """Verification takes minutes. What goes is measured once more."""
+    """Verification takes minutes. Each file is measured again before it is removed."""
     layout, segment = Layout(archive), first_of(archive)
     verify = Proof.verify
 
@@ -249,10 +249,10 @@ def test_what_changes_between_its_verification_and_its_removal_stays(
 
 
 @pytest.mark.parametrize("change", [folder, fifo, link, link_to_nothing])
-def test_what_took_the_place_of_a_receipt_ends_the_pass_by_its_name(
+def test_a_receipt_replaced_by_something_else_ends_the_pass_by_name(
     archive: Path, change: Callable[[Path], None]
 ) -> None:
-    """With exit code 1, as one that cannot be read: what was removed, and why, is not guessed. Nothing is replaced."""
+    """With exit code 1, like an unreadable one: what was removed, and why, is not guessed. Nothing is replaced."""
     receipt = Layout(archive).removal(first_of(archive))
     prune(archive, ALL_TAPES, LATER_US)
     change(receipt)
@@ -262,10 +262,10 @@ def test_what_took_the_place_of_a_receipt_ends_the_pass_by_its_name(
     assert contents(archive) == before
 
 
-def test_a_folder_in_place_of_a_receipt_of_a_bucket_does_not_say_that_it_is_there(
+def test_a_folder_in_place_of_a_bucket_receipt_does_not_count_as_one(
     archive: Path,
 ) -> None:
-    """What is not in its bucket stays."""
+    """Segments that are not in their bucket stay."""
     layout, segment, bucket = Layout(archive), first_of(archive), "s3://bucket/prefix"
     open_receipts(layout, bucket)
     layout.receipt(bucket, segment).mkdir(parents=True)
@@ -274,10 +274,10 @@ def test_a_folder_in_place_of_a_receipt_of_a_bucket_does_not_say_that_it_is_ther
 
 
 @pytest.mark.parametrize("change", IRREGULAR)
-def test_nothing_of_a_shipped_segment_goes_either(
+def test_nothing_of_a_shipped_segment_is_removed_either(
     archive: Path, change: Callable[[Path], None]
 ) -> None:
-    """`--ship-keep` removes files by the manifest, too: before the first one goes, all are regular files."""
+    """`--ship-keep` also removes files by the manifest: before the first is removed, all must be regular files."""
     layout, segment = Layout(archive), first_of(archive)
     change(layout.table(segment, "gaps"))
     before = contents(archive)

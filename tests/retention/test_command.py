@@ -1,4 +1,4 @@
-"""`booktape prune`, and what commands and the reader say of tapes that are gone."""
+"""`booktape prune`, and what commands and the reader report about removed tapes."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def test_limits_are_times_and_sizes(texts: tuple[str, ...], limit: Limit) -> Non
         ("all", "1d"),
     ],
 )
-def test_what_is_no_limit_is_refused(texts: tuple[str, ...]) -> None:
-    """A number without a unit may be meant as a time, or as a size."""
+def test_an_invalid_limit_is_refused(texts: tuple[str, ...]) -> None:
+    """A number without a unit may be meant as a time or as a size."""
     with pytest.raises(UsageError, match="--keep"):
         kept("--keep", texts)
 
 
 def test_exit_codes_and_sentences(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """0 when what is past its limit is gone; 1 when something is not verified; 2 when nothing was requested."""
+    """0 when everything past its limit is gone; 1 when something is not verified; 2 when nothing was requested."""
     assert call("prune", archive, "--keep-tape", "9GB") == 0
     assert "Nothing was removed." in capsys.readouterr().out
     assert call("prune", archive, "--keep-tape", "0") == 0
@@ -81,7 +81,7 @@ def test_exit_codes_and_sentences(archive: Path, capsys: pytest.CaptureFixture[s
         call("prune", archive)
 
 
-def test_what_is_not_verified_is_named(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unverified_segment_is_named(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = rows_of(archive, BTC, 0)
     file.write_bytes(file.read_bytes() + b"?")
     assert call("prune", archive, "--keep", "0") == 1
@@ -92,10 +92,10 @@ def test_what_is_not_verified_is_named(archive: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     "spoil", [lambda path: path.write_bytes(b"\0"), os.mkfifo, Path.mkdir, link_to_nowhere]
 )
-def test_a_receipt_that_cannot_be_read_ends_the_pass(
+def test_an_unreadable_receipt_ends_the_pass(
     archive: Path, spoil: Callable[[Path], object]
 ) -> None:
-    """By its name, with exit code 1: what was removed, and why, is not guessed."""
+    """The error names it, with exit code 1: what was removed, and why, is not guessed."""
     assert call("prune", archive, "--keep-tape", "0") == 0
     receipt = min(archive.glob("removed/*/*.json"))
     receipt.unlink()
@@ -107,7 +107,7 @@ def test_a_receipt_that_cannot_be_read_ends_the_pass(
     assert DamagedArchive.exit_code == 1
 
 
-def test_a_book_whose_tape_is_gone_is_not_known(archive: Path) -> None:
+def test_a_book_whose_tape_was_removed_is_not_known(archive: Path) -> None:
     """The sentence says why."""
     recording = booktape.open(archive)
     assert recording.at(BTC, at(12)).update_id
@@ -116,8 +116,8 @@ def test_a_book_whose_tape_is_gone_is_not_known(archive: Path) -> None:
         recording.at(BTC, at(12))
 
 
-def test_a_replay_says_which_time_it_lacks(archive: Path) -> None:
-    """Once; not where the tapes of the time are there."""
+def test_a_replay_names_the_time_it_lacks(archive: Path) -> None:
+    """Once; not if the tapes of the requested time are there."""
     recording = booktape.open(archive)
     prune(archive, Rules(tapes=Limit(age_s=0)), 60 * 10**6)
     with warnings.catch_warnings():
@@ -133,7 +133,7 @@ def test_a_replay_says_which_time_it_lacks(archive: Path) -> None:
 def test_a_rebuild_names_what_it_leaves_out(
     archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is left is rebuilt, and verifies as far as its first tape is proved."""
+    """The remaining segments are rebuilt, and verify as far as their first tape is proved."""
     prune(archive, Rules(tapes=Limit(age_s=0)), 60 * 10**6)
     assert call("rebuild", archive, "--every", "1", "--out", tmp_path / "fine") == 0
     out = capsys.readouterr().out
@@ -153,8 +153,10 @@ def test_an_export_names_what_it_leaves_out(
     assert "were removed on purpose" in capsys.readouterr().err
 
 
-def test_a_copy_by_days(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was copied, what was there already, what was left out; into the archive itself nothing."""
+def test_compact_makes_a_copy_by_days(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It reports the days copied, already there, and left out; it refuses to copy into the archive itself."""
     assert call("compact", archive, "--out", tmp_path / "days") == 0
     assert "3 days copied, 0 already there." in capsys.readouterr().out
     assert call("compact", archive, "--out", tmp_path / "days") == 0

@@ -1,4 +1,4 @@
-"""A copy with a file for each day has the same rows, gaps, checks and notes, and says how they were verified."""
+"""A copy with a file for each day has the same rows, gaps, checks and notes, and records how they were verified."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def compacted(built: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 
 
 def test_each_recording_has_one_file_a_day(compacted: tuple[Path, CompactOutcome]) -> None:
-    """The segments of the first one have become one; no tape is there."""
+    """The segments of the first recording have become one; there is no tape."""
     out, outcome = compacted
     assert len(outcome.days) == 3
     assert not outcome.left_out
@@ -92,8 +92,8 @@ def test_all_readers_see_each_row_once(
     assert len(found) > 10
 
 
-def test_everything_is_equal(built: Path, compacted: tuple[Path, CompactOutcome]) -> None:
-    """Each column of each row, gap, check and note, and what is computed from them."""
+def test_the_copy_equals_the_source(built: Path, compacted: tuple[Path, CompactOutcome]) -> None:
+    """In each column of each row, gap, check and note, and in everything computed from them."""
     before, after = booktape.open(built), booktape.open(compacted[0])
     assert after.symbols() == before.symbols()
     for symbol in before.symbols():
@@ -107,7 +107,7 @@ def test_everything_is_equal(built: Path, compacted: tuple[Path, CompactOutcome]
 def test_verify_compares_the_copy_with_what_was_verified(
     compacted: tuple[Path, CompactOutcome], tmp_path: Path
 ) -> None:
-    """It is clean, and says that there are no tapes; a row that is changed later is found."""
+    """It is clean, and says that there are no tapes; a row changed later is found."""
     out = shutil.copytree(compacted[0], tmp_path / "days")
     report = verified(out)
     assert (report.exit_code, len(report.removed_tapes)) == (0, 3)
@@ -116,8 +116,8 @@ def test_verify_compares_the_copy_with_what_was_verified(
     assert verified(out).exit_code == 1
 
 
-def test_what_is_there_is_not_copied_again(built: Path, tmp_path: Path) -> None:
-    """A second run changes nothing; the days of a recording that came meanwhile are added."""
+def test_existing_days_are_not_copied_again(built: Path, tmp_path: Path) -> None:
+    """A second run changes nothing; the days of a newer recording are added."""
     source, out = shutil.copytree(built, tmp_path / "source"), tmp_path / "days"
     compact(source, out)
     before = digests(out)
@@ -129,8 +129,8 @@ def test_what_is_there_is_not_copied_again(built: Path, tmp_path: Path) -> None:
     assert before.items() < digests(out).items()
 
 
-def test_a_restart_after_a_copy_is_proved_to_go_on_where_it_ended(tmp_path: Path) -> None:
-    """The recorder stood still while its day was copied. Nothing that came later is unproven, and the day may go."""
+def test_a_restart_after_a_copy_is_proved_to_continue_it(tmp_path: Path) -> None:
+    """The recorder was stopped while its day was copied. Nothing later is unproven, and the day may be removed."""
     source, out = tmp_path / "source", tmp_path / "days"
     record(source, FIRST, opening=opening(0), tag="first")
     assert len(compact(source, out).days) == 1
@@ -143,8 +143,8 @@ def test_a_restart_after_a_copy_is_proved_to_go_on_where_it_ended(tmp_path: Path
     assert verified(out).exit_code == 0
 
 
-def test_a_restart_that_does_not_go_on_where_a_copied_day_ended_is_named(tmp_path: Path) -> None:
-    """Here it continues a tape that is not the one that was copied."""
+def test_a_restart_that_does_not_continue_a_copied_day_is_named(tmp_path: Path) -> None:
+    """Here it continues a tape other than the one that was copied."""
     source, out = tmp_path / "source", tmp_path / "days"
     record(source, FIRST, opening=opening(0), tag="first")
     compact(source, out)
@@ -155,8 +155,8 @@ def test_a_restart_that_does_not_go_on_where_a_copied_day_ended_is_named(tmp_pat
     assert tape.name in why
 
 
-def test_tapes_may_be_gone(built: Path, tmp_path: Path) -> None:
-    """What had been verified when its tape was removed is copied like the rest, if it is as it was then."""
+def test_days_are_copied_without_their_tapes(built: Path, tmp_path: Path) -> None:
+    """Files that were verified when their tape was removed are copied like the rest, if they are unchanged since."""
     source = shutil.copytree(built, tmp_path / "source")
     prune(source, Rules(tapes=Limit(age_s=0)))
     outcome = compact(source, tmp_path / "days")
@@ -171,7 +171,7 @@ def test_tapes_may_be_gone(built: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_that_came_after_the_tape_went_is_not_copied(built: Path, tmp_path: Path) -> None:
-    """It is not among the files that were verified, so the receipt of the copy must not say that it was."""
+    """It is not among the verified files, so the receipt of the copy must not say that it was."""
     source = shutil.copytree(built, tmp_path / "source")
     prune(source, Rules(tapes=Limit(age_s=0)))
     file = rows_of(source, BTC, 0)
@@ -182,10 +182,8 @@ def test_a_file_that_came_after_the_tape_went_is_not_copied(built: Path, tmp_pat
     assert "is not among the files that were sealed" in why
 
 
-def test_a_receipt_that_names_a_segment_that_is_not_there_is_named(
-    built: Path, tmp_path: Path
-) -> None:
-    """Whether it was removed since, or never was."""
+def test_a_receipt_that_names_a_missing_segment_is_named(built: Path, tmp_path: Path) -> None:
+    """Whether the segment was removed since, or never existed."""
     source = shutil.copytree(built, tmp_path / "source")
     segment = stored_segments(Layout(source))[0].segment
     gone = f"20300101T000000.000000Z-{segment.tag}"
@@ -196,8 +194,8 @@ def test_a_receipt_that_names_a_segment_that_is_not_there_is_named(
     ]
 
 
-def test_what_is_not_verified_is_left_out(built: Path, tmp_path: Path) -> None:
-    """A file that is not as it was sealed; a segment that is missing. Other days are copied."""
+def test_an_unverified_day_is_left_out(built: Path, tmp_path: Path) -> None:
+    """A file was changed since it was sealed; a segment is missing. Other days are copied."""
     source = shutil.copytree(built, tmp_path / "source")
     file = rows_of(source, BTC, 1)
     file.write_bytes(file.read_bytes() + b"?")
@@ -227,10 +225,10 @@ def recorded_before_midnight(source: Path) -> Iterator[RecordingSession]:
         yield session
 
 
-def test_a_day_whose_last_segment_is_sealed_while_it_is_listed_is_copied_whole_by_the_next_run(
+def test_a_day_whose_last_segment_is_sealed_during_the_listing_is_copied_whole_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The recorder stops at that moment. A copy that lacked the segment would lack it for ever."""
+    """The recorder stops at that moment. A copy without the segment would lack it for ever."""
     source, out = tmp_path / "source", tmp_path / "days"
     with recorded_before_midnight(source) as session:
         rotate(session, (DAY_S - 30) * SECOND).result()
@@ -247,8 +245,8 @@ def test_a_day_whose_last_segment_is_sealed_while_it_is_listed_is_copied_whole_b
     assert READERS["booktape"](out) == READERS["booktape"](source)
 
 
-def test_a_day_that_is_not_over_is_not_copied(tmp_path: Path) -> None:
-    """Neither today's, nor a part of it; once the next day has begun it is copied whole."""
+def test_an_unfinished_day_is_not_copied(tmp_path: Path) -> None:
+    """Neither today nor a part of it; once the next day has begun it is copied whole."""
     source, out = tmp_path / "source", tmp_path / "days"
     with recorded_before_midnight(source) as session:
         rotate(session, (DAY_S - 30) * SECOND).result()
@@ -263,7 +261,7 @@ def test_a_day_that_is_not_over_is_not_copied(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("copied", [False, True])
 def test_a_day_that_a_clock_went_back_to_is_named(tmp_path: Path, *, copied: bool) -> None:
-    """Over midnight: the day before gets one more segment, perhaps after it was copied. Nothing is left out in silence."""
+    """Across midnight: the previous day gets one more segment, perhaps after its copy. Nothing is left out silently."""
     source, out = tmp_path / "source", tmp_path / "days"
     with recorded_before_midnight(source) as session:
         rotate(session, (DAY_S + 5) * SECOND).result()
@@ -278,7 +276,7 @@ def test_a_day_that_a_clock_went_back_to_is_named(tmp_path: Path, *, copied: boo
 def test_a_copy_that_lacks_a_row_is_not_published(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was written is compared with the sources, not with what was meant to be written."""
+    """The written file is compared with the sources, not with the rows that were to be written."""
     regrouped = compact_module._regrouped
 
     def swapped(found: Iterable[pa.RecordBatch], most: int) -> Iterator[list[pa.RecordBatch]]:
@@ -291,8 +289,8 @@ def test_a_copy_that_lacks_a_row_is_not_published(
     assert not list((tmp_path / "days").glob("removed/*/*"))
 
 
-def test_rows_of_many_groups_are_divided_by_size() -> None:
-    """However they come: no group has more rows than are wanted, none is lost, and order stays."""
+def test_rows_of_many_groups_are_regrouped_by_size() -> None:
+    """However they come: no group has more rows than requested, none is lost, and the order stays."""
     whole = pa.RecordBatch.from_pydict({"n": list(range(1_000))})
     for step in (1, 7, 600, 1_000):
         parts = [whole.slice(start, step) for start in range(0, 1_000, step)]
@@ -303,7 +301,7 @@ def test_rows_of_many_groups_are_divided_by_size() -> None:
 
 
 def test_only_a_copy_is_continued(built: Path, tmp_path: Path) -> None:
-    """An archive with tapes is not written into, the source itself least of all; two copies at once are refused."""
+    """Nothing is written into an archive with tapes, least of all into the source; two copies at once are refused."""
     with lock_directory(Layout(built).lock), pytest.raises(UsageError, match="the archive itself"):
         compact(built, built / "tape" / "..")
     with pytest.raises(UsageError, match="holds a recording"):
@@ -316,14 +314,14 @@ def test_only_a_copy_is_continued(built: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("apart", [31, pytest.param(1, marks=pytest.mark.long)])
-def test_killed_at_any_step_no_reader_sees_a_row_twice_and_the_next_run_completes_it(
+def test_no_reader_sees_a_row_twice_after_a_kill_at_any_step_and_the_next_run_completes_it(
     built: Path,
     compacted: tuple[Path, CompactOutcome],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     apart: int,
 ) -> None:
-    """What is visible are whole files of the copy; the source is never touched."""
+    """Only whole files of the copy are visible; the source is never touched."""
     disk = Disk(monkeypatch)
     wanted, source = digests(compacted[0]), digests(built)
     for chosen in itertools.count(step=apart):

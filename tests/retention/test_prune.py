@@ -1,4 +1,4 @@
-"""Segments that need not be kept are removed once they are verified, and nothing else is; what is left says what was
+"""Segments past their limit are removed once they are verified, and nothing else is; what remains says what was
 removed."""
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def shown(root: Path) -> str:
     return " ".join(str(part) for part in render(verified(root)).renderables)
 
 
-def test_old_tapes_go_and_rows_stay(archive: Path) -> None:
-    """Every row can be read as before, verify is clean, and says which tapes are gone and what that means."""
+def test_old_tapes_are_removed_and_rows_stay(archive: Path) -> None:
+    """Every row can be read as before; verify is clean, and says which tapes are gone and what that means."""
     first, second, third, fourth, last = names(archive)
     before = {path: digest for path, digest in digests(archive).items() if "tape" not in path.parts}
     outcome = prune(archive, ALL_TAPES, LATER_US)
@@ -73,8 +73,8 @@ def test_old_tapes_go_and_rows_stay(archive: Path) -> None:
     assert prune(archive, ALL_TAPES, LATER_US).tapes == []
 
 
-def test_what_took_the_name_of_a_removed_tape_stays_and_is_named(archive: Path) -> None:
-    """A folder, say: it is none of booktape's, and no pass ends there."""
+def test_something_else_under_the_name_of_a_removed_tape_stays_and_is_named(archive: Path) -> None:
+    """A folder, for example: it is not booktape's, and no pass stops at it."""
     first = names(archive)[0]
     path = Layout(archive).tape(sealed_tapes(Layout(archive))[0])
     prune(archive, ALL_TAPES, LATER_US)
@@ -85,8 +85,8 @@ def test_what_took_the_name_of_a_removed_tape_stays_and_is_named(archive: Path) 
     assert list(outcome.unverified) == [first]
 
 
-def test_all_of_old_segments_goes_but_for_receipts(archive: Path) -> None:
-    """Only the last one is left, which the next start continues from; verify is clean, and names what is gone."""
+def test_old_segments_are_removed_except_their_receipts(archive: Path) -> None:
+    """Only the last segment is left, which the next start continues; verify is clean, and names the removed ones."""
     *old, last = names(archive)
     outcome = prune(archive, ALL, LATER_US)
     assert (outcome.tapes, outcome.segments) == (old, old)
@@ -101,8 +101,8 @@ def test_all_of_old_segments_goes_but_for_receipts(archive: Path) -> None:
     assert "Removed on purpose: 4 segments" in shown(archive)
 
 
-def test_tapes_first_and_the_rest_later(archive: Path) -> None:
-    """The two limits follow each other, as they do in an archive that grows old."""
+def test_tapes_are_removed_first_and_the_rest_later(archive: Path) -> None:
+    """The two limits take effect one after the other, as in an archive that grows old."""
     first, second, *others = names(archive)
     assert prune(archive, ALL_TAPES, LATER_US).tapes == [first, second, *others[:-1]]
     age_s = 20.0
@@ -114,8 +114,8 @@ def test_tapes_first_and_the_rest_later(archive: Path) -> None:
     assert verified(archive).exit_code == 0
 
 
-def test_a_limit_of_age_keeps_all_of_that_time(archive: Path) -> None:
-    """A segment goes when it ended that long ago: until then it holds something younger."""
+def test_a_limit_of_age_keeps_everything_younger(archive: Path) -> None:
+    """A segment is removed once its end is that old: until then it holds something younger."""
     first, second, *_ = names(archive)
     rules = Rules(tapes=Limit(age_s=100.0))
     assert prune(archive, rules, (100 + 30) * 10**6 - 1).tapes == []
@@ -124,7 +124,7 @@ def test_a_limit_of_age_keeps_all_of_that_time(archive: Path) -> None:
 
 
 def test_a_limit_of_size_keeps_the_newest(archive: Path) -> None:
-    """As many as fit into it, and none that has an older one behind it."""
+    """As many segments as fit into it, and none that is older than a removed one."""
     tapes = names(archive)
     sizes = [
         Layout(archive).tape(segment).stat().st_size for segment in sealed_tapes(Layout(archive))
@@ -138,8 +138,8 @@ def test_a_limit_of_size_keeps_the_newest(archive: Path) -> None:
     assert sum(path.stat().st_size for path in final_files(archive)) == left - outcome.freed_bytes
 
 
-def test_what_is_not_verified_stays_with_all_that_continue_it(archive: Path) -> None:
-    """A file that is not as it was sealed, a row that does not follow from its tape."""
+def test_an_unverified_segment_and_all_that_continue_it_stay(archive: Path) -> None:
+    """A file changed since it was sealed, or a row that does not follow from its tape."""
     first, second, *others, last = names(archive)
     file = rows_of(archive, BTC, 1)
     file.write_bytes(file.read_bytes()[:-1] + b"?")
@@ -154,7 +154,7 @@ def test_what_is_not_verified_stays_with_all_that_continue_it(archive: Path) -> 
 
 
 def test_a_tape_whose_rows_differ_stays(archive: Path) -> None:
-    """Manifests that fit do not help: the rows must follow from the tape."""
+    """Even if the manifest fits: the rows must follow from the tape."""
     edit_tape(
         archive / "tape" / "date=1970-01-01" / f"{names(archive)[0]}.jsonl.zst",
         lambda lines: lines.pop(6),
@@ -165,8 +165,8 @@ def test_a_tape_whose_rows_differ_stays(archive: Path) -> None:
     assert first in names(archive)
 
 
-def test_a_segment_stays_while_the_next_one_does_not_begin_as_it_ended(archive: Path) -> None:
-    """It can be compared only as long as the tape is there."""
+def test_a_segment_stays_if_the_next_one_does_not_begin_as_it_ended(archive: Path) -> None:
+    """The two can be compared only while the tape is there."""
     first, second, *_ = names(archive)
 
     def change(lines: list[dict[str, object]]) -> None:
@@ -180,8 +180,8 @@ def test_a_segment_stays_while_the_next_one_does_not_begin_as_it_ended(archive: 
     assert not outcome.tapes
 
 
-def test_a_segment_stays_while_the_next_one_cannot_be_read(archive: Path) -> None:
-    """Likewise."""
+def test_a_segment_stays_if_the_next_one_cannot_be_read(archive: Path) -> None:
+    """For the same reason."""
     first, second, *_ = names(archive)
     path = archive / "tape" / "date=1970-01-01" / f"{second}.jsonl.zst"
     path.write_bytes(path.read_bytes()[:40])
@@ -190,8 +190,8 @@ def test_a_segment_stays_while_the_next_one_cannot_be_read(archive: Path) -> Non
     assert not outcome.tapes
 
 
-def test_what_was_unproven_stays_so(archive: Path) -> None:
-    """Rows that rest on a checkpoint without a tape before it: verify counts them after as before."""
+def test_unproven_rows_stay_unproven(archive: Path) -> None:
+    """Rows that rest on a checkpoint without an earlier tape: verify counts the same number afterwards."""
     remove_segment(archive, 0)
     before = verified(archive)
     trusted = [before.found.counts_of(symbol).trusted for symbol in (BTC, ETH)]
@@ -202,8 +202,8 @@ def test_what_was_unproven_stays_so(archive: Path) -> None:
     assert [after.found.counts_of(symbol).trusted for symbol in (BTC, ETH)] == trusted
 
 
-def test_what_is_unproven_at_an_end_is_unproven_at_the_next_beginning(archive: Path) -> None:
-    """Also when only some of the tapes are gone, and when all else of them is."""
+def test_an_unproven_end_makes_the_next_beginning_unproven(archive: Path) -> None:
+    """Also if only some of the tapes are gone, or everything else of these segments."""
     remove_segment(archive, 0)
     before = verified(archive).found.count
     second, third, *_ = names(archive)
@@ -226,8 +226,8 @@ def sealed_segment(name: str) -> Segment:
     return segment
 
 
-def test_what_is_not_in_its_bucket_stays(archive: Path) -> None:
-    """In each bucket that this archive is shipped to, and in that of a recorder that has just begun."""
+def test_segments_not_in_their_bucket_stay(archive: Path) -> None:
+    """In each bucket that this archive is shipped to, and in that of a recorder that has just started."""
     layout, bucket = Layout(archive), "s3://bucket/prefix"
     first, *_ = sealed_tapes(layout)
     required = Rules(tapes=NOTHING, buckets=(bucket,))
@@ -241,7 +241,7 @@ def test_what_is_not_in_its_bucket_stays(archive: Path) -> None:
 
 
 def test_rows_of_a_removed_tape_are_compared_with_what_was_verified(archive: Path) -> None:
-    """A row that is changed later is found, also where a manifest was made to fit."""
+    """A row changed later is found, even if a manifest was made to fit."""
     prune(archive, ALL_TAPES, LATER_US)
     file = rows_of(archive, BTC, 0)
     file.write_bytes(file.read_bytes() + b"?")
@@ -251,7 +251,7 @@ def test_rows_of_a_removed_tape_are_compared_with_what_was_verified(archive: Pat
     assert finding.kind == Kind.DIFFERENT
 
 
-def test_a_tape_that_is_lost_is_not_one_that_was_removed(archive: Path) -> None:
+def test_a_lost_tape_is_not_a_removed_one(archive: Path) -> None:
     """Without a receipt its rows have no proof, and stay."""
     first = names(archive)[0]
     Layout(archive).tape(sealed_segment(first)).unlink()
@@ -261,8 +261,8 @@ def test_a_tape_that_is_lost_is_not_one_that_was_removed(archive: Path) -> None:
     assert verified(archive).found.count[Kind.UNVERIFIABLE]
 
 
-def test_a_receipt_that_says_something_else_is_a_difference(archive: Path) -> None:
-    """It is what the proof of rows without a tape rests on."""
+def test_a_receipt_with_other_content_is_a_difference(archive: Path) -> None:
+    """The proof of rows without a tape rests on it."""
     first, second, *_ = names(archive)
     prune(archive, Rules(tapes=NOTHING), 60 * 10**6)
     receipts = [Layout(archive).removal(sealed_segment(name)) for name in (first, second)]
@@ -274,10 +274,10 @@ def test_a_receipt_that_says_something_else_is_a_difference(archive: Path) -> No
 
 @pytest.mark.parametrize("apart", [19, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("rules", [ALL_TAPES, ALL])
-def test_killed_at_any_step_it_is_completed_by_the_next_pass(
+def test_a_pass_killed_at_any_step_is_completed_by_the_next_one(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rules: Rules, apart: int
 ) -> None:
-    """At each step verify is clean, every file is whole, and the next pass leaves what one alone would have left."""
+    """At each step verify is clean, every file is whole, and the next pass gives the result of an undisturbed one."""
     wanted = shutil.copytree(archive, tmp_path / "wanted")
     prune(wanted, rules, LATER_US)
     disk = Disk(monkeypatch)
@@ -296,10 +296,10 @@ def test_killed_at_any_step_it_is_completed_by_the_next_pass(
     assert chosen > 20
 
 
-def test_a_receipt_is_there_before_anything_is_gone(
+def test_a_receipt_is_written_before_anything_is_removed(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each step: else what was removed on purpose would look like what was lost."""
+    """At each step: otherwise files removed on purpose would look lost."""
     layout, looks = Layout(archive), 0
     before = {segment: files(archive, segment.name) for segment in sealed_tapes(layout)}
     disk = Disk(monkeypatch)
@@ -315,7 +315,7 @@ def test_a_receipt_is_there_before_anything_is_gone(
     assert looks > 50
 
 
-def test_a_recording_goes_on_as_if_nothing_had_been_removed(archive: Path) -> None:
+def test_a_recording_continues_as_if_nothing_had_been_removed(archive: Path) -> None:
     """The next start finds each symbol's epoch, gap and book in the last segment."""
     with open_archive(archive) as opened:
         before = past_of(opened, (BTC, ETH), 10**6 * SECOND)
@@ -325,7 +325,7 @@ def test_a_recording_goes_on_as_if_nothing_had_been_removed(archive: Path) -> No
 
 
 def test_the_running_segment_is_not_touched(archive: Path) -> None:
-    """Nor the one before it, as long as the running one is not sealed."""
+    """Nor is the previous one, until the running one is sealed."""
     last = names(archive)[-1]
     with open_archive(archive) as opened:
         start = SegmentStart(300 * SECOND, "test", "sim", 2, 3, (BTC,))
@@ -337,8 +337,8 @@ def test_the_running_segment_is_not_touched(archive: Path) -> None:
         assert sorted((archive / "unsealed").rglob("*")) == unsealed
 
 
-def test_siblings_wait_for_each_other(tmp_path: Path) -> None:
-    """What continues the segments of two workers is compared with both, so the first goes with the second."""
+def test_segments_of_parallel_workers_wait_for_each_other(tmp_path: Path) -> None:
+    """The segments that continue those of two workers are compared with both, so both are removed together."""
     for tag, symbol in (("runw0", BTC), ("runw1", ETH)):
         scenes = connected(1, 1, (symbol,)), rest(snapshot(10, {"9": "1"}, {}, symbol=symbol), 2)
         record(tmp_path, scenes, opening=opening(0, symbol), tag=tag)
@@ -354,8 +354,8 @@ def test_siblings_wait_for_each_other(tmp_path: Path) -> None:
     assert verified(tmp_path).exit_code == 0
 
 
-def test_one_pass_at_a_time(archive: Path) -> None:
-    """A second one is told to wait, in a sentence; where nothing is recorded, that is said."""
+def test_only_one_pass_runs_at_a_time(archive: Path) -> None:
+    """A second one is told to wait, in a sentence; if there is no recording, the sentence says so."""
     with (
         lock_directory(Layout(archive).prune_lock),
         pytest.raises(UsageError, match="Another process"),
@@ -366,7 +366,7 @@ def test_one_pass_at_a_time(archive: Path) -> None:
 
 
 def test_the_reader_shows_the_rows_as_before(archive: Path) -> None:
-    """All rows, gaps and checks of what is kept."""
+    """All rows, gaps and checks of the remaining segments."""
     before = booktape.open(archive)
     rows, gaps = before.snapshots(BTC).to_arrow(), before.gaps()
     prune(archive, ALL_TAPES, LATER_US)

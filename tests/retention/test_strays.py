@@ -1,4 +1,4 @@
-"""What lies in an archive and is no file of its segments is named by what copies or removes them, and nothing happens to it."""
+"""A stray (a file that belongs to no segment of its archive) is named by copies and removals, and left alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TABLES = ["snapshots", "gaps", "checks", "notes"]
 
 
 def copied_under_another_name(root: Path, table: str) -> Path:
-    """A file of the first segment under the name of a segment that there is not."""
+    """A file of the first segment under the name of a segment that does not exist."""
     layout, segment = Layout(root), first_of(root)
     other = Segment(segment.start_us + 1, segment.tag)
     path_of = layout.rows if table == "snapshots" else layout.table
@@ -42,10 +42,10 @@ def copied_under_another_name(root: Path, table: str) -> Path:
 
 @pytest.mark.parametrize("copied", [False, True])
 @pytest.mark.parametrize("table", TABLES)
-def test_a_file_of_a_segment_that_there_is_not_is_named(
+def test_a_file_of_a_nonexistent_segment_is_named(
     archive: Path, tmp_path: Path, table: str, *, copied: bool
 ) -> None:
-    """Readers show its rows, and the copy has none of them; also when all else had been copied before."""
+    """Readers show its rows, and the copy has none of them; also if everything else had been copied earlier."""
     out = tmp_path / "days"
     if copied:
         assert not compact(archive, out).left_out
@@ -101,17 +101,17 @@ def a_symbol_of_another_archive(root: Path) -> Path:
 @pytest.mark.parametrize(
     "put", [notes_of_a_user, rows_outside_of_a_day, link_to_rows, a_symbol_of_another_archive]
 )
-def test_what_is_no_file_of_an_archive_is_named(
+def test_files_that_do_not_belong_to_an_archive_are_named(
     archive: Path, tmp_path: Path, put: Callable[[Path], Path]
 ) -> None:
-    """By the rule of `verify`: some reader may take rows from it, and they are not copied."""
+    """By the same rule as in `verify`: some reader may take rows from them, and they are not copied."""
     stray = put(archive)
     outcome = compact(archive, tmp_path / "days")
     assert stray.relative_to(archive).as_posix() in str(outcome.left_out)
 
 
 def test_many_strays_are_counted(archive: Path, tmp_path: Path) -> None:
-    """Twenty by name."""
+    """Twenty are named."""
     for number in range(30):
         (archive / "gaps" / f"{number}.txt").write_text("mine")
     left_out = compact(archive, tmp_path / "days").left_out
@@ -119,14 +119,14 @@ def test_many_strays_are_counted(archive: Path, tmp_path: Path) -> None:
     assert "10 more" in str(left_out)
 
 
-def test_litter_of_operating_systems_is_no_stray(archive: Path, tmp_path: Path) -> None:
+def test_litter_of_operating_systems_is_not_a_stray(archive: Path, tmp_path: Path) -> None:
     (archive / "snapshots" / ".DS_Store").write_text("?")
     (archive / "gaps" / "lost+found").mkdir()
     assert not compact(archive, tmp_path / "days").left_out
 
 
 def test_a_file_that_came_after_its_day_was_copied_is_named(archive: Path, tmp_path: Path) -> None:
-    """It is not in the manifest of its segment, and not in the copy."""
+    """It is neither in the manifest of its segment nor in the copy."""
     compact(archive, tmp_path / "days")
     rows = Layout(archive).rows(first_of(archive), BTC)
     added = Layout(archive).rows(first_of(archive), "ADDED")
@@ -138,10 +138,10 @@ def test_a_file_that_came_after_its_day_was_copied_is_named(archive: Path, tmp_p
 
 
 @pytest.mark.parametrize("change", [longer, folder])
-def test_a_manifest_that_cannot_be_read_after_its_day_was_copied_is_named(
+def test_a_manifest_that_became_unreadable_after_its_day_was_copied_is_named(
     archive: Path, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
-    """What the day had is unknown then. The run does not end there."""
+    """The content of that day is then unknown. The run continues."""
     manifest = Layout(archive).manifest(first_of(archive))
     compact(archive, tmp_path / "days")
     change(manifest)
@@ -152,8 +152,8 @@ def test_a_manifest_that_cannot_be_read_after_its_day_was_copied_is_named(
     assert outcome.there == 3
 
 
-def test_files_of_a_segment_that_is_not_sealed_are_no_strays(tmp_path: Path) -> None:
-    """A recorder that is sealing, or was killed while it did, has given some of them their names already."""
+def test_files_of_an_unsealed_segment_are_not_strays(tmp_path: Path) -> None:
+    """A recorder that is sealing, or was killed while sealing, has already renamed some of them."""
     source = tmp_path / "source"
     record(source, FIRST, opening=opening(0), tag="first")
     stray = copied_under_another_name(source, "snapshots")
@@ -161,8 +161,8 @@ def test_files_of_a_segment_that_is_not_sealed_are_no_strays(tmp_path: Path) -> 
     assert not compact(source, tmp_path / "days").left_out
 
 
-def test_a_prune_of_all_that_is_verified_leaves_strays_alone(archive: Path) -> None:
-    """It removes what a manifest names. A stray changes nothing of that: neither what goes nor what stays."""
+def test_a_prune_of_verified_segments_leaves_strays_alone(archive: Path) -> None:
+    """It removes files that a manifest names. A stray does not affect which files are removed."""
     stray = copied_under_another_name(archive, "snapshots")
     assert len(prune(archive, Rules(everything=Limit(age_s=0)), 10**15).segments) == 4
     assert stray.is_file()
@@ -179,10 +179,10 @@ def test_a_prune_of_all_that_is_verified_leaves_strays_alone(archive: Path) -> N
         *itertools.product(["removed"], ["rows", "manifest"], [folder, link]),
     ],
 )
-def test_a_day_with_anything_in_place_of_a_file_is_left_out(
+def test_a_day_with_anything_but_a_file_in_place_of_one_is_left_out(
     archive: Path, tmp_path: Path, place: str, change: Callable[[Path], None], tapes: str
 ) -> None:
-    """By name; no run waits for it or ends there, and nothing of it is changed. The other days are copied."""
+    """It is named; no run waits for it or stops at it, and nothing of it is changed. The other days are copied."""
     layout, segment = Layout(archive), first_of(archive)
     paths = {
         "rows": layout.rows(segment, BTC),
@@ -203,7 +203,7 @@ def test_a_day_with_anything_in_place_of_a_file_is_left_out(
 
 @pytest.mark.parametrize("place", ["rows", "gaps", "manifest", "receipt"])
 @pytest.mark.parametrize("change", [folder, link])
-def test_what_took_a_place_in_the_copy_stays_and_is_named(
+def test_something_else_in_a_place_of_the_copy_stays_and_is_named(
     archive: Path, tmp_path: Path, place: str, change: Callable[[Path], None]
 ) -> None:
     """In place of a file of a day that is to be written: the day is left out, others are copied."""

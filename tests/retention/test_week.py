@@ -1,4 +1,4 @@
-"""A recorder at work for a week, pruned after each segment, its days compacted: disk and memory are flat, and
+"""A recorder runs for a week, pruned after each segment, its days compacted: disk and memory stay flat, and
 everything verifies."""
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ DAYS = Rules(Limit(age_s=3 * DAY_S))
     ("days", "segment_s", "event_s"),
     [(5, 43_200, 4_800), pytest.param(WEEK_DAYS, 3_600, 20, marks=pytest.mark.long)],
 )
-def test_a_week(tmp_path: Path, days: int, segment_s: int, event_s: int) -> None:
-    """Tapes of a day are kept, rows of two, files for each day for three; the quick one is shorter, with fewer events."""
+def test_a_week_with_retention_stays_flat_and_verifies(
+    tmp_path: Path, days: int, segment_s: int, event_s: int
+) -> None:
+    """Tapes are kept for a day, rows for two, files of a day for three; the quick test is shorter, with fewer events."""
     folders, a_day = Folders.under(tmp_path), DAY_S // segment_s
     plan = Plan(days * a_day, segment_s, event_s, RULES, DAYS)
     samples = list(record_and_prune(folders, plan))
     half, last = samples[len(samples) // 2], samples[-1]
     full = samples[3 * a_day + 1 :]
-    # A restart keeps one segment more for a while; without retention it would double.
+    # A restart keeps one more segment for a while; without retention the archive would double.
     assert max(one.disk_bytes for one in full) < 1.4 * min(one.disk_bytes for one in full)
     assert max(one.files for one in full) <= min(one.files for one in full) + 30
     assert last.resident_mb < half.resident_mb + 32
@@ -51,7 +53,7 @@ def test_a_week(tmp_path: Path, days: int, segment_s: int, event_s: int) -> None
 
 
 def _assert_the_copy_has_the_same_rows(folders: Folders) -> None:
-    """Of all the time that both hold."""
+    """For all the time that both cover."""
     archive, days = map(booktape.open, folders)
     for symbol in SYMBOLS:
         first = archive.snapshots(symbol).to_arrow()["receive_time"][0].as_py()

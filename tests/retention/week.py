@@ -1,6 +1,6 @@
 """A recording as long as you like, in virtual time: sealed by the clock, restarted once, pruned after each segment.
 
-Two quiet symbols, with an event of each every 20 s, a tick every two seconds, books of some 100 levels a side that do
+Two quiet symbols, each with an event every 20 s, a tick every two seconds, books of some 100 levels a side that do
 not grow. The recorder's own session writes it, and `prune` removes from it, as beside a recorder. `compact` copies each
 day that is over into one file for each symbol, and `prune` removes old days from the copy, as a timer would have them
 do.
@@ -43,7 +43,7 @@ class Folders(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How long it records, how often events come, and what is kept: in the archive, and of the copied days.
+    """How long it records, how often events come, and how much is kept in the archive and in the copy.
 
     The times between two ticks, and two pulses, follow from the time between two events.
     """
@@ -56,7 +56,7 @@ class Plan(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Both folders and this process after a pass; what was removed and copied until then."""
+    """Both folders and this process after a pass, and everything removed and copied up to then."""
 
     disk_bytes: int
     files: int
@@ -151,7 +151,7 @@ def _record(
 
 
 def _measured(folders: Folders) -> tuple[int, int, float]:
-    """Bytes on the disk, files, and resident megabytes. Receipts are not counted: they stay."""
+    """Bytes on the disk, number of files, and resident megabytes. Receipts are not counted: they stay."""
     files = [
         path
         for root in folders

@@ -40,14 +40,14 @@ UNOPENED: Final = b'{"lastUpdateId":-1,"bids":[],"asks":[]}'
 
 @dataclass(frozen=True, slots=True)
 class NextSegment:
-    """A new one begins."""
+    """A new segment begins."""
 
     at_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class NextRecorder:
-    """This one stops, another one starts."""
+    """This recorder stops, and another one starts."""
 
     at_ns: int
 
@@ -104,7 +104,7 @@ def _levels(side: dict[int, int]) -> list[tuple[float, float]]:
 
 
 class Script:
-    """A random tape from a seed. What happens often, and what never, is drawn for each tape."""
+    """A random tape from a seed. Each tape draws what happens often and what never happens."""
 
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
@@ -218,7 +218,7 @@ class Script:
         yield from self._say(symbol, exchange)
 
     def _say(self, symbol: str, exchange: Exchange) -> Iterator[Scene]:
-        """What is no event, and nothing that was asked for."""
+        """Messages that are not events, and answers that were not requested."""
         rng = self.rng
         for name, say in (("top", top), ("ticker", ticker)):
             if self.open and self.does(name):
@@ -268,7 +268,7 @@ class Script:
 
 
 def write(root: Path, seed: int, steps: int) -> None:
-    """Record it, sealed; every recorder of it is stopped."""
+    """Record the script and seal it; every recorder of it is stopped."""
     script = Script(seed)
     scenes = script.scenes(steps)
     ends, number = False, 0

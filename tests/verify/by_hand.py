@@ -81,7 +81,7 @@ def status(at: float, body: str) -> Row:
 
 
 def checkpoint(at: float, **fields: Any) -> Row:
-    """Of a book that is known since 2 s, but for `fields`."""
+    """Of a book known since 2 s, except for `fields`."""
     body: Row = {"symbol": X, "state": "live", "epoch": 1, "update_id": 10, "updates": 0}
     body |= {"event_time_us": None, "known_ns": ns(2), "attempt": 0, "gap": None}
     body |= {"bid_horizon": None, "ask_horizon": None, "bids": [[100, 1]], "asks": [[101, 1]]}
@@ -92,7 +92,7 @@ def checkpoint(at: float, **fields: Any) -> Row:
 
 
 def stopped(at: float, reason: str, **fields: Any) -> Row:
-    """The last checkpoint of a recording: no connection carries it any more."""
+    """The last checkpoint of a recording: no connection carries the symbol any more."""
     gap = {"symbol": X, "epoch": fields["epoch"], "last_update_id": fields["update_id"]}
     gap |= {"start_ns": fields["known_ns"], "reason": reason}
     cold: Row = {"state": "cold", "bids": [], "asks": [], "passed": None, "reached": {}, "gap": gap}
@@ -105,7 +105,7 @@ def stopped(at: float, reason: str, **fields: Any) -> Row:
 def row(
     at: float, last: int, place: tuple[int, int], bid_size: float, event_time: float | None = None
 ) -> Row:
-    """`place` is its epoch and how many updates it holds."""
+    """`place` is its epoch and its number of updates."""
     epoch, updates = place
     found: Row = {"receive_time": time(at), "update_id": last, "epoch": epoch, "updates": updates}
     found |= {"event_time": None if event_time is None else time(event_time)}
@@ -141,7 +141,7 @@ def check(at: float, last: int, witness: str, detail: str) -> Row:
 
 
 def write(root: Path, begin: float, lines: Lines, rows: Lines, **tables: Lines) -> None:
-    """One segment, sealed; `tables` are `gaps`, `checks` and `notes`, empty unless they are said."""
+    """One segment, sealed; `tables` are `gaps`, `checks` and `notes`, empty unless given."""
     segment = Segment.at(ns(begin), "hand")
     text = b"".join(json.dumps(one, separators=(",", ":")).encode() + b"\n" for one in lines)
     tape = root / "tape" / segment.date / f"{segment.name}.jsonl.zst"
@@ -177,7 +177,7 @@ FIRST: Lines = [
     line("clock-offset", 4.2, offset_ns=12_345_678, error_ns=4_500_000),
     status(4.5, "TRADING"),
     tick(5),
-    top(5.5, 13, "3"),  # ahead, and its event never comes
+    top(5.5, 13, "3"),  # the ticker is ahead of the book, and its event never comes
     *(tick(at) for at in (6, 7, 8, 9)),
     snapshot(10, 14, "3"),
     *(tick(at) for at in (11, 12)),
@@ -226,7 +226,7 @@ SECOND: Lines = [
 
 
 def build(root: Path) -> None:
-    """All of it."""
+    """The whole archive."""
     write(
         root,
         0,
@@ -253,7 +253,7 @@ def build(root: Path) -> None:
 
 
 def forge(archive: Path, to: Path, room: str, segment: int, change: Callable[[Lines], Any]) -> Path:
-    """A copy with other rows in one table, sealed as if they were right; `to` is where it stands."""
+    """A copy with other rows in one table, sealed as if they were right; `to` is its folder."""
     root = copy(archive, to)
     edit_table(sealed(root, room)[segment], change, SCHEMAS[room])
     reseal(root)

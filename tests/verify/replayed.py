@@ -116,7 +116,7 @@ class ReplayedTape:
         return self
 
     def since(self) -> list[tuple[Any, ...]]:
-        """What came since the last call."""
+        """Everything that came since the last call."""
         found, self.all = self.all, []
         return found
 

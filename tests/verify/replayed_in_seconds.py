@@ -63,7 +63,7 @@ class TimedTape(ReplayedTape):
         return self
 
     def ticks(self, first: int, last: int) -> TimedTape:
-        """One a second, both included."""
+        """One a second, both ends included."""
         for at in range(first, last + 1):
             self.tick(at)
         return self
@@ -109,7 +109,7 @@ class TimedTape(ReplayedTape):
         return self
 
     def down(self, at: float, connection: int = 1) -> TimedTape:
-        """Its last sign of life is its end, which proves nothing."""
+        """The time of its end is its last sign of life, which proves nothing."""
         self.say("disconnected", at, connection=connection, alive_ns=ns(at), reason="disconnected")
         return self
 
@@ -129,7 +129,7 @@ class TimedTape(ReplayedTape):
         return self
 
     def ask(self, at: float) -> TimedTape:
-        """A request for a snapshot leaves."""
+        """A request for a snapshot is sent."""
         self.say("asked", at, symbol=B, limit=5)
         return self
 
@@ -149,7 +149,7 @@ class TimedTape(ReplayedTape):
 
     @property
     def lost(self) -> tuple[float | None, str] | None:
-        """When the gap that is open began, and why."""
+        """The start of the open gap, and its reason."""
         gap = self.sync.gap
         return None if gap is None else (seconds(gap.start_ns), gap.reason)
 

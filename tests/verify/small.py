@@ -143,7 +143,7 @@ def verified(root: Path, **scope: Any) -> Report:
 
 
 def sealed(root: Path, room: str) -> list[Path]:
-    """The files of a room, oldest segment first, then by their folders: the system lists them in any order."""
+    """The files of a folder, oldest segment first, then by their folders: the system lists them in any order."""
     found = (path for path in (root / room).rglob("*.*") if path.is_file())
     return sorted(found, key=lambda path: (path.name, path))
 
@@ -171,7 +171,7 @@ def edit_table(path: Path, change: Callable[[Lines], Any], schema: pa.Schema | N
 
 
 def remove_segment(root: Path, index: int) -> str:
-    """Delete every file of a segment; its name."""
+    """Delete every file of a segment; returns its name."""
     name = sealed(root, "tape")[index].name.removesuffix(".jsonl.zst")
     for path in [p for p in root.rglob(f"{name}.*") if p.is_file()]:
         path.unlink()
@@ -179,7 +179,7 @@ def remove_segment(root: Path, index: int) -> str:
 
 
 def reseal(root: Path) -> None:
-    """Make every manifest say what is there now."""
+    """Update every manifest to the current files."""
     for path in sealed(root, "manifests"):
         name = path.name.removesuffix(".json")
         files = {}
@@ -190,6 +190,6 @@ def reseal(root: Path) -> None:
 
 
 def copy(archive: Path, to: Path) -> Path:
-    """A copy to damage."""
+    """A copy that a test may damage."""
     shutil.copytree(archive, to)
     return to

@@ -28,7 +28,7 @@ def test_recorder_and_verify_agree(tmp_path: Path, seed: int) -> None:
     assert set(report.found.symbols) <= {*SYMBOLS, None}
 
 
-def test_some_of_them_have_crossed_books(tmp_path: Path) -> None:
+def test_some_tapes_have_crossed_books(tmp_path: Path) -> None:
     """They are noted between rows and at rows, and both implementations agree on which."""
     write(tmp_path, SEEDS[2], STEPS)
     witnesses = booktape.open(tmp_path).checks()["witness"].to_pylist()
@@ -36,7 +36,7 @@ def test_some_of_them_have_crossed_books(tmp_path: Path) -> None:
 
 
 def test_the_tapes_hold_everything() -> None:
-    """All kinds of lines are replayed, and by far most of the time something happens."""
+    """All kinds of lines are replayed, and in most periods something happens."""
     kinds: Counter[type] = Counter()
     for seed in SEEDS:
         kinds += Counter(type(scene) for scene in Script(seed).scenes(STEPS))

@@ -33,7 +33,7 @@ STEPS = 150
 
 @pytest.fixture(autouse=True)
 def narrow_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that half a minute of tape reaches them."""
+    """So that half a minute of tape reaches the limits."""
     monkeypatch.setattr(core, "OPEN_MAX_NS", 6 * SECOND)
     monkeypatch.setattr(model, "_HOUR_NS", 6 * SECOND)
     monkeypatch.setattr(core, "HOLES_MAX", 4)
@@ -44,7 +44,7 @@ def narrow_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Trades:
-    """One symbol's trades, all of them and those on their way to a connection."""
+    """One symbol's trades: all of them, and those on their way to a connection."""
 
     next_id: int = 1_000
     made: list[Trade] = field(default_factory=list)
@@ -72,7 +72,7 @@ class TradeScript(Script):
         if dice.random() < self.anew:
             trades.next_id, trades.made = dice.choice((0, 5, trades.next_id // 2)), []
         if dice.random() < 0.01:
-            trades.next_id += 20  # the exchange skips ids, more than a hole may have
+            trades.next_id += 20  # the exchange skips more ids than a hole may have
         for _ in range(dice.choice((0, 0, 1, 3))):
             time_us = self.now_ns // 1_000
             made = Trade(
@@ -111,7 +111,7 @@ def message(trade: Trade) -> bytes:
 
 
 def odd(dice: Random, symbol: str) -> bytes:
-    """What looks like a trade, and is none; or is one, written in another way."""
+    """A message that looks like a trade and is none, or a trade in an unusual form."""
     kind, flag = dice.choice(("trade", "aggTrade", "trade2")), dice.choice(("true", "1", '"true"'))
     data = f'"e":"trade","E":5,"s":"{symbol}","t":7,"p":"1.5","q":"2","T":5,"m":{flag}'
     return f'{{"stream":"{symbol.lower()}@{kind}","data":{{{data}}}}}'.encode()
@@ -135,7 +135,7 @@ def test_recorder_and_verify_agree(
 
 
 def test_the_tapes_hold_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every reason for a gap but one occurs, trades are filled, and segments end while there are holes."""
+    """Every reason for a gap except one occurs, trades are filled, and segments end while there are holes."""
     monkeypatch.setattr(any_tape, "Script", TradeScript)
     reasons: Counter[str] = Counter()
     filled = rotated = 0

@@ -1,4 +1,4 @@
-"""A size that the exchange caps means "this much, or more": no double equals it, which is not a fault of a row."""
+"""A size that the exchange caps means "this much, or more": no double equals it, and that is not a fault of a row."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def shown(root: Path) -> str:
 
 
 def test_a_capped_size_is_right(tmp_path: Path) -> None:
-    """In rows, in checkpoints and in audits; and the report calls it capped."""
+    """In rows, in checkpoints and in audits; the report calls it capped."""
     build(tmp_path, CAP, DOUBLE)
     report = verified(tmp_path)
     assert report.found.kept == []
@@ -80,8 +80,8 @@ def test_a_capped_size_is_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["92233720368.54775806", "9007199254740993"])
-def test_any_other_value_that_no_double_is(tmp_path: Path, size: str) -> None:
-    """Is looked at value by value: the row that holds it is wrong."""
+def test_any_other_value_that_is_not_a_double_is_a_difference(tmp_path: Path, size: str) -> None:
+    """It is examined value by value: the row that contains it is wrong."""
     build(tmp_path, size, float(size))
     (found,) = verified(tmp_path).found.kept
     assert (found.what, found.row) == ("no double is this number", 1)
@@ -89,8 +89,8 @@ def test_any_other_value_that_no_double_is(tmp_path: Path, size: str) -> None:
 
 
 @pytest.mark.parametrize("size", ["46116860414.00", "67108863.99999999", "100000000.12345678"])
-def test_a_large_value_that_a_double_is(tmp_path: Path, size: str) -> None:
-    """Is right, and nothing is called capped."""
+def test_a_large_value_that_is_a_double_is_right(tmp_path: Path, size: str) -> None:
+    """Nothing is called capped."""
     build(tmp_path, size, float(size))
     report = verified(tmp_path)
     assert (report.clean, report.found.counts_of(X).capped) == (True, 0)
@@ -98,13 +98,13 @@ def test_a_large_value_that_a_double_is(tmp_path: Path, size: str) -> None:
 
 
 def test_another_double_is_not_the_cap(tmp_path: Path) -> None:
-    """The nearest one stands for it."""
+    """Only the nearest double represents the cap."""
     build(tmp_path, CAP, 92233720368.54778)
     assert not verified(tmp_path).clean
 
 
 def test_the_double_of_the_cap_stands_for_it() -> None:
-    """Where only doubles are written down."""
+    """Where only doubles are stored."""
     assert from_double(Decimal("92233720368.54776")) == number(CAP)
     assert number(CAP).is_capped
     assert not number(CAP).exact

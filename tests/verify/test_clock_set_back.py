@@ -24,7 +24,7 @@ def begins(at: int, *symbols: str) -> SegmentStart:
 
 
 def last_checkpoints(tape: Path) -> dict[str, Checkpoint]:
-    """How each symbol stands behind the end of a tape."""
+    """The state of each symbol after the end of a tape."""
     words, ended = {}, False
     for frame in read_tape(tape):
         ended = ended or isinstance(frame, SegmentEnd)
@@ -43,7 +43,7 @@ def archive(tmp_path: Path) -> Path:
         connected(101, 1, (BTC,)),
         rest(snapshot(40, {"100": "1"}, ASK, limit=3), 102),
         Tick(103 * SECOND, SECOND),
-        # A witness is ahead of the book, and waits for the event that leads there.
+        # A witness is ahead of the book, and waits for the event that leads to its id.
         top(42, {"100": "2"}, ASK, 103),
         Tick(104 * SECOND, SECOND),
         ClockStep(94 * SECOND, -BACK_S * SECOND),
@@ -61,8 +61,8 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_witness_that_waits_proves_nothing_of_the_future(archive: Path) -> None:
-    """Its stamp of before is later than the event that it agrees with: the gap begins at that one."""
+def test_a_waiting_witness_proves_nothing_about_the_future(archive: Path) -> None:
+    """Its stamp from before the step is later than the event that it agrees with: the gap begins at that event."""
     gaps = [row for path in sealed(archive, "gaps") for row in pq.read_table(path).to_pylist()]
     (gap,) = (
         g for g in gaps if (g["symbol"], g["reason"]) == (BTC, "disconnected") and g["end_time"]
@@ -72,7 +72,7 @@ def test_a_witness_that_waits_proves_nothing_of_the_future(archive: Path) -> Non
 
 
 def test_a_symbol_that_is_not_recorded_moves_along(archive: Path) -> None:
-    """Its checkpoint is carried, with all its moments; else its next gap would begin in the future."""
+    """Its checkpoint is carried on with all its times moved; otherwise its next gap would begin in the future."""
     first, second, _ = (last_checkpoints(tape)[ETH] for tape in sealed(archive, "tape"))
     for name in ("known_ns", "stamp_ns", "synced_ns"):
         assert getattr(second, name) == getattr(first, name) - BACK_S * SECOND, name

@@ -1,4 +1,4 @@
-"""One symbol's rows beside the tape: what is wrong is reported once, and everything else stays equal."""
+"""One symbol's rows compared with the tape: an error is reported once, and everything else stays equal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from verify.small import BTC, copy, edit_table, edit_tape, reseal, rows_of, sealed, verified
 
 
-def test_a_row_too_many_is_reported_once(archive: Path, tmp_path: Path) -> None:
-    """All others are still found in their places."""
+def test_an_extra_row_is_reported_once(archive: Path, tmp_path: Path) -> None:
+    """All others are still matched."""
     root = copy(archive, tmp_path / "copy")
     edit_table(rows_of(root, BTC, 0), lambda rows: rows.insert(1, rows[0]))
     reseal(root)
@@ -20,8 +20,8 @@ def test_a_row_too_many_is_reported_once(archive: Path, tmp_path: Path) -> None:
     assert report.found.counts_of(BTC).equal["rows"] == 12
 
 
-def test_a_number_that_no_double_is(archive: Path, tmp_path: Path) -> None:
-    """Though the stored double is the nearest one to it."""
+def test_a_number_that_is_not_a_double_is_a_difference(archive: Path, tmp_path: Path) -> None:
+    """Even if the stored double is the nearest one."""
     root = copy(archive, tmp_path / "copy")
     text = "0.10000000000000000001"
 
@@ -40,8 +40,8 @@ def test_a_number_that_no_double_is(archive: Path, tmp_path: Path) -> None:
     assert (found.expected, found.stored) == (text, "0.1")
 
 
-def test_a_byte_that_no_reader_reads(archive: Path, tmp_path: Path) -> None:
-    """The rows are the same, and yet the file is not the one that was sealed."""
+def test_a_changed_byte_that_no_reader_reads_is_found(archive: Path, tmp_path: Path) -> None:
+    """The rows are the same, yet the file is not the one that was sealed."""
     root = copy(archive, tmp_path / "copy")
     path = rows_of(root, BTC, 0)
     content = path.read_bytes()
@@ -53,8 +53,8 @@ def test_a_byte_that_no_reader_reads(archive: Path, tmp_path: Path) -> None:
     assert report.found.counts_of(BTC).equal["rows"] == 12
 
 
-def test_a_file_more_of_a_segment(archive: Path, tmp_path: Path) -> None:
-    """Is named, with its rows."""
+def test_an_extra_file_of_a_segment_is_named(archive: Path, tmp_path: Path) -> None:
+    """With its rows."""
     root = copy(archive, tmp_path / "copy")
     path = rows_of(root, BTC, 0)
     other = root / "snapshots" / "symbol=OTHER" / path.parent.name / path.name

@@ -1,4 +1,4 @@
-"""Rows of the small tables, as many as a hostile tape can make follow: bounded in memory and in time."""
+"""Rows of the small tables, as many as a hostile tape can produce: bounded in memory and time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTE = {"k": "clock-step", "received_ns": 31_000_000_000, "step_ns": 1}
 def test_a_tape_of_endless_notes_is_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some kilobytes of it can be gigabytes of rows: no more are kept than a table can have."""
+    """A few kilobytes of it can produce gigabytes of rows: no more are kept than a table can have."""
     monkeypatch.setattr(small_table, "GROUP_BYTES_MAX", 64 * 1_000)
     build(tmp_path)
     edit_tape(sealed(tmp_path, "tape")[1], lambda lines: lines.extend([NOTE] * 300))
@@ -28,7 +28,7 @@ def test_a_tape_of_endless_notes_is_damaged(
     assert any("more rows of notes follow from it than a table can have" in what for what in kept)
 
 
-def test_a_table_takes_as_many_rows_as_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_may_have_as_many_rows_as_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not one more."""
     monkeypatch.setattr(small_table, "GROUP_BYTES_MAX", 64 * len(NOTES) * 3)
     table = TableComparison("notes", NOTES)

@@ -36,7 +36,7 @@ Damage: TypeAlias = Callable[[Path], Any]
 
 
 def change_bytes(room: str, change: Callable[[bytes], bytes]) -> Damage:
-    """Another content of the first file of a room."""
+    """Other content for the first file of a folder."""
 
     def damage(root: Path) -> str:
         path = sealed(root, room)[0]
@@ -47,7 +47,7 @@ def change_bytes(room: str, change: Callable[[bytes], bytes]) -> Damage:
 
 
 def flip(at: float) -> Callable[[bytes], bytes]:
-    """Turn one bit round, at this part of the file."""
+    """Flip one bit in this part of the file."""
 
     def change(content: bytes) -> bytes:
         index = int(at * len(content))
@@ -57,7 +57,7 @@ def flip(at: float) -> Callable[[bytes], bytes]:
 
 
 def delete(room: str, index: int = 0) -> Damage:
-    """A file is gone."""
+    """A file is missing."""
 
     def damage(root: Path) -> str:
         path = sealed(root, room)[index]
@@ -79,7 +79,7 @@ def put(room: str, name: str) -> Damage:
 
 
 def swap(room: str, one: int, other: int) -> Damage:
-    """Two files take each other's place."""
+    """Two files swap places."""
 
     def damage(root: Path) -> str:
         paths = sealed(root, room)
@@ -92,7 +92,7 @@ def swap(room: str, one: int, other: int) -> Damage:
 
 
 def segment_gone(index: int) -> Damage:
-    """All files of a segment; it is the next one that shows it."""
+    """All files of a segment are missing; the next one reveals it."""
 
     def damage(root: Path) -> str:
         remove_segment(root, index)
@@ -130,7 +130,7 @@ def tape(segment: int, change: Callable[[Lines], Any]) -> Damage:
 
 
 def rows(change: Callable[[Lines], Any], schema: pa.Schema = SNAPSHOTS) -> Damage:
-    """Edit the rows of BTCUSDT's first file."""
+    """Edit the rows in BTCUSDT's first file."""
 
     def damage(root: Path) -> str:
         path = rows_of(root, BTC, 0)
@@ -164,7 +164,7 @@ def change(kind: str, index: int, **fields: Any) -> Callable[[Lines], Any]:
 
 
 def payload(kind: str, index: int, **fields: Any) -> Callable[[Lines], Any]:
-    """Another content of the exchange's message."""
+    """Other content for the exchange's message."""
 
     def edit(lines: Lines) -> None:
         message = lines[of_kind(lines, kind, index)]["m"]
@@ -196,7 +196,7 @@ def level(row: int, column: str, at: int, new: Callable[[float], float]) -> Call
 
 
 def both(row: int, do: Callable[[list[float]], Any]) -> Callable[[Lines], Any]:
-    """The same to the prices and the sizes of a side."""
+    """The same for the prices and the sizes of a side."""
 
     def edit(found: Lines) -> None:
         do(found[row]["bid_price"])
@@ -380,8 +380,8 @@ CONTENT: Final[Mapping[str, Damage]] = MappingProxyType(
 )
 
 
-def test_undamaged(archive: Path, tmp_path: Path) -> None:
-    """What all these damages are done to is clean, also when its manifests are written again."""
+def test_the_undamaged_archive_is_clean(archive: Path, tmp_path: Path) -> None:
+    """The starting point of all damage, also after its manifests are written again."""
     assert verified(archive).clean
     root = copy(archive, tmp_path / "copy")
     reseal(root)
@@ -392,7 +392,7 @@ def test_undamaged(archive: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", FILES)
 def test_a_damaged_file_is_named(archive: Path, tmp_path: Path, what: str) -> None:
-    """Whatever happened to it; nothing crashes."""
+    """Whatever happened to the file; nothing crashes."""
     root = copy(archive, tmp_path / "copy")
     name = FILES[what](root)
     report = verified(root)
@@ -402,7 +402,7 @@ def test_a_damaged_file_is_named(archive: Path, tmp_path: Path, what: str) -> No
 
 @pytest.mark.parametrize("what", CONTENT)
 def test_changed_content_is_named(archive: Path, tmp_path: Path, what: str) -> None:
-    """Though every manifest fits: the tape and the rows contradict each other, or tapes do."""
+    """Even if every manifest fits: the tape contradicts the rows, or another tape."""
     root = copy(archive, tmp_path / "copy")
     name = CONTENT[what](root)
     reseal(root)
@@ -411,13 +411,15 @@ def test_changed_content_is_named(archive: Path, tmp_path: Path, what: str) -> N
     assert any(name[:22] in found.file for found in report.found.kept)
 
 
-def test_there_are_many_kinds() -> None:
-    """At least thirty were requested."""
+def test_there_are_many_kinds_of_damage() -> None:
+    """At least thirty were required."""
     assert len(FILES) + len(CONTENT) > 100
 
 
-def test_a_segment_gone_is_distinguished_from_a_changed_one(archive: Path, tmp_path: Path) -> None:
-    """And rows that follow from the checkpoints after it are unproven."""
+def test_a_missing_segment_is_distinguished_from_a_changed_one(
+    archive: Path, tmp_path: Path
+) -> None:
+    """Rows that follow from the checkpoints after it are unproven."""
     root = copy(archive, tmp_path / "copy")
     remove_segment(root, 1)
     report = verified(root)
@@ -425,8 +427,8 @@ def test_a_segment_gone_is_distinguished_from_a_changed_one(archive: Path, tmp_p
     assert report.found.count[Kind.TRUST]
 
 
-def test_the_first_segments_gone(archive: Path, tmp_path: Path) -> None:
-    """Nothing differs then; but rows that follow from a checkpoint alone are unproven."""
+def test_rows_after_missing_first_segments_are_unproven(archive: Path, tmp_path: Path) -> None:
+    """Nothing differs, but rows that follow from a checkpoint alone are unproven."""
     root = copy(archive, tmp_path / "copy")
     remove_segment(root, 0)
     report = verified(root)
@@ -436,8 +438,10 @@ def test_the_first_segments_gone(archive: Path, tmp_path: Path) -> None:
     assert report.exit_code == 1
 
 
-def test_the_last_segment_gone(archive: Path, tmp_path: Path) -> None:
-    """It is noticed where the previous one says that it continues, and only there."""
+def test_a_missing_last_segment_is_noticed_if_the_previous_one_continues(
+    archive: Path, tmp_path: Path
+) -> None:
+    """Only then can it be noticed."""
     root = copy(archive, tmp_path / "copy")
     remove_segment(root, 4)
     assert verified(root).clean, "known weakness, see docs/verify.md"
@@ -449,8 +453,8 @@ def test_the_last_segment_gone(archive: Path, tmp_path: Path) -> None:
     assert found.file < name
 
 
-def test_no_tape_any_more(archive: Path, tmp_path: Path) -> None:
-    """Then rows are counted, not proved; and the beginning of the next segment is unproven."""
+def test_without_a_tape_rows_are_counted_and_not_proved(archive: Path, tmp_path: Path) -> None:
+    """The beginning of the next segment is unproven."""
     root = copy(archive, tmp_path / "copy")
     sealed(root, "tape")[1].unlink()
     report = verified(root)
@@ -462,7 +466,7 @@ def test_no_tape_any_more(archive: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("column", FIRST_OF)
 def test_a_forged_best_price_is_named(archive: Path, tmp_path: Path, column: str) -> None:
-    """With its column and its row, and what the tape says; the lists beside it are right."""
+    """With its column and its row, and the value from the tape; the lists beside it are right."""
     root = copy(archive, tmp_path / "copy")
     edit_table(rows_of(root, BTC, 0), value(1, column, lambda x: x + 1))
     reseal(root)
@@ -472,7 +476,7 @@ def test_a_forged_best_price_is_named(archive: Path, tmp_path: Path, column: str
 
 
 def test_rows_of_table_format_1_are_proved(archive: Path, tmp_path: Path) -> None:
-    """As they were written before there were columns of best prices; a forged level is found in them, too."""
+    """As written before there were columns of best prices; a forged level is found there too."""
     root = copy(archive, tmp_path / "copy")
     for path in sealed(root, "snapshots"):
         edit_table(path, lambda _: None, SNAPSHOTS_1.with_metadata({}))
@@ -487,7 +491,7 @@ def test_rows_of_table_format_1_are_proved(archive: Path, tmp_path: Path) -> Non
 
 
 def test_an_epoch_never_falls_back(archive: Path, tmp_path: Path) -> None:
-    """Also where the tapes before are gone, and only rows tell how far it had come."""
+    """Even if the earlier tapes are gone, and only rows tell which epoch was reached."""
     root = copy(archive, tmp_path / "copy")
     edit_table(rows_of(root, BTC, 0), value(3, "epoch", lambda _: 7))
     reseal(root)
@@ -500,13 +504,13 @@ def test_an_epoch_never_falls_back(archive: Path, tmp_path: Path) -> None:
     where=st.tuples(st.integers(0, 10**6), st.floats(0, 0.999), st.integers(0, 7)),
     forge=st.booleans(),
 )
-def test_any_bit_of_any_file(
+def test_any_flipped_bit_of_any_file_is_found(
     archive: Path,
     tmp_path_factory: pytest.TempPathFactory,
     where: tuple[int, float, int],
     forge: bool,
 ) -> None:
-    """It is found and its file named; and nothing crashes when the manifest is mended."""
+    """Its file is named; and nothing crashes if the manifest is updated to match."""
     root = copy(archive, tmp_path_factory.mktemp("flip") / "copy")
     number, at, bit = where
     files = [p for p in sorted(root.rglob("*.*")) if p.is_file() and p.stat().st_size]
@@ -525,10 +529,10 @@ def test_any_bit_of_any_file(
 
 @settings(max_examples=40)
 @given(cut=st.floats(0, 0.999), file=st.integers(0, 10**6))
-def test_any_file_cut_anywhere(
+def test_any_truncated_file_is_found(
     archive: Path, tmp_path_factory: pytest.TempPathFactory, cut: float, file: int
 ) -> None:
-    """Also when the manifest fits: half a file is never taken for a whole one."""
+    """Even if the manifest fits: half a file is never taken for a whole one."""
     root = copy(archive, tmp_path_factory.mktemp("cut") / "copy")
     files = [p for room in ("tape", "snapshots", "gaps") for p in sealed(root, room)]
     path = files[file % len(files)]
@@ -540,7 +544,7 @@ def test_any_file_cut_anywhere(
 
 
 def test_tables_keep_their_columns(archive: Path, tmp_path: Path) -> None:
-    """A Parquet file of something else is named, with a column that it lacks."""
+    """A Parquet file with other content is named, with a column that it lacks."""
     root = copy(archive, tmp_path / "copy")
     path = sealed(root, "gaps")[0]
     pq.write_table(pa.table({"x": [1]}), path)

@@ -63,7 +63,7 @@ def test_verify_does_not_report_a_mistake_of_its_own_as_damage(
 
 
 @pytest.mark.parametrize("kind", MISTAKES)
-def test_neither_do_the_reader_and_a_start(
+def test_a_reader_and_a_start_do_not_report_their_own_mistakes_as_damage(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     root = copy(archive, tmp_path / "copy")
@@ -77,7 +77,7 @@ def test_neither_do_the_reader_and_a_start(
 
 
 @pytest.mark.parametrize("kind", MISTAKES)
-def test_a_pass_that_removes_does_not_either(
+def test_a_removal_does_not_report_its_own_mistakes_as_damage(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     root = copy(archive, tmp_path / "copy")
@@ -89,7 +89,7 @@ def test_a_pass_that_removes_does_not_either(
 
 
 def crafted(change: Callable[[Lines], Any]) -> Callable[[Path], None]:
-    """The second tape, whose manifest knows the change."""
+    """The second tape, with a manifest that matches the change."""
 
     def craft(root: Path) -> None:
         edit_tape(sealed(root, "tape")[1], change)
@@ -132,7 +132,7 @@ CRAFTED: Final = {
 def test_values_of_other_types_are_findings(
     archive: Path, tmp_path: Path, craft: Callable[[Path], None]
 ) -> None:
-    """And the report can be shown."""
+    """The report can be shown."""
     root = copy(archive, tmp_path / "copy")
     craft(root)
     report = verified(root)
@@ -140,8 +140,8 @@ def test_values_of_other_types_are_findings(
     assert render(report).renderables
 
 
-def test_a_payload_of_no_kind_is_a_line_all_the_same() -> None:
-    """The kind may have any type: it says then that it is not text."""
+def test_a_payload_of_an_invalid_kind_is_still_a_line() -> None:
+    """The kind may have any type: it then says that it is not text."""
     assert Line.read(b'{"k":[1],"m":{}}\n').fields["k"] == [1]
 
 
@@ -159,7 +159,7 @@ def other_columns(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [double_column, no_rows, other_columns])
-def test_no_table_ends_a_start_or_a_reader(
+def test_no_table_stops_a_start_or_a_reader(
     archive: Path, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     """A start continues without it; the reader warns, and shows the rest."""
@@ -209,7 +209,7 @@ def test_a_row_without_a_value_is_not_shown(archive: Path, tmp_path: Path) -> No
 
 
 def test_a_forged_epoch_takes_no_memory(archive: Path, tmp_path: Path) -> None:
-    """Between two epochs there may be millions that no gap declares: none of them is counted."""
+    """Between two epochs there may be millions that no gap declares: they are not counted one by one."""
     root = copy(archive, tmp_path / "copy")
     edit_table(rows_of(root, BTC, -1), lambda rows: rows[-1].update(epoch=3_000_000))
     tracemalloc.start()
@@ -223,7 +223,7 @@ def test_a_forged_epoch_takes_no_memory(archive: Path, tmp_path: Path) -> None:
 
 
 def test_a_start_reads_a_gap_that_no_book_followed(archive: Path, tmp_path: Path) -> None:
-    """That of a symbol that was delisted has no next id: where tapes and rows are damaged, its last one counts."""
+    """The gap of a delisted symbol has no next id: if tapes and rows are damaged, its last id counts."""
     root = copy(archive, tmp_path / "copy")
     sealed(root, "tape")[-1].write_bytes(b"")
     for path in sealed(root, f"snapshots/symbol={BTC}"):
@@ -235,7 +235,7 @@ def test_a_start_reads_a_gap_that_no_book_followed(archive: Path, tmp_path: Path
 
 
 def test_a_receipt_of_a_later_version_ends_a_pass(archive: Path, tmp_path: Path) -> None:
-    """Its fields may mean something else: nothing is removed because of it."""
+    """Its fields may have another meaning: nothing is removed because of it."""
     root = copy(archive, tmp_path / "copy")
     prune(root, Rules(tapes=Limit(age_s=0)))
     receipt = sealed(root, "removed")[0]

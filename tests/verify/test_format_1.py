@@ -20,7 +20,7 @@ AGREED: dict[str, tuple[Scene, ...]] = {
 
 @pytest.mark.parametrize("what", AGREED)
 def test_a_gap_begins_at_the_last_event_whatever_agreed_later(tmp_path: Path, what: str) -> None:
-    """Evidence counts from format 2 on: else an archive that is rebuilt would have other gaps than it had."""
+    """Evidence counts from format 2 on: otherwise a rebuilt archive would have other gaps than the original."""
     scenes = (connected(1, 1), rest(snapshot(10, *BOOK), 2), *AGREED[what])
     opening = start(every=2, audit_s=900.0, format=1, witness="depth20")
     record(tmp_path, (*scenes, stream(event(15, 15), 9, 1)), opening=opening, tag="old")

@@ -1,4 +1,4 @@
-"""What any reader shows out of an archive is proved by `verify`, or `verify` reports it.
+"""Whatever any reader shows of an archive is proved by `verify`, or `verify` reports it.
 
 Each case puts rows that were never recorded where some reader finds them; then four readers are requested
 their rows: ours, DuckDB, polars, pandas (which is pyarrow).
@@ -86,7 +86,7 @@ def moved_behind_a_link(root: Path) -> None:
 
 
 def unsealed_link(root: Path) -> None:
-    """Our own reader shows what an unsealed tape says."""
+    """Our own reader shows the content of an unsealed tape."""
     tape = sealed(root, "tape")[0]
     (root.parent / "outside").mkdir()
     shutil.copy(tape, root.parent / "outside" / "tape.jsonl.zst")
@@ -133,13 +133,13 @@ FORGERIES: Final[dict[str, Forgery]] = {
 
 
 def proved(root: Path) -> tuple[bool, int]:
-    """Whether `verify` is content, and how many rows it has proved."""
+    """Whether `verify` is clean, and how many rows it has proved."""
     report = verified(root)
     return report.clean, sum(counts.equal["rows"] for counts in report.found.symbols.values())
 
 
-def test_all_that_the_readers_show_is_proved(archive: Path) -> None:
-    """Each shows the same rows, and `verify` has proved as many."""
+def test_every_row_that_the_readers_show_is_proved(archive: Path) -> None:
+    """Each reader shows the same rows, and `verify` has proved the same number."""
     clean, count = proved(archive)
     assert clean
     for read in READERS:
@@ -148,8 +148,8 @@ def test_all_that_the_readers_show_is_proved(archive: Path) -> None:
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_what_is_not_proved_is_reported(archive: Path, tmp_path: Path, forgery: str) -> None:
-    """Whatever is there that we would not have written so."""
+def test_unproven_files_are_reported(archive: Path, tmp_path: Path, forgery: str) -> None:
+    """Whatever is there that booktape would not have written in that way."""
     root = copy(archive, tmp_path / "copy")
     FORGERIES[forgery](root)
     clean, _ = proved(root)
@@ -165,8 +165,8 @@ def shows_more(root: Path, read: Callable[[Path], Rows], truth: Rows) -> bool:
             return False  # it shows nothing
 
 
-def test_the_forgeries_are_some(archive: Path, tmp_path: Path) -> None:
-    """Nearly each of them is shown by some reader; so the test above tells something."""
+def test_most_of_the_forgeries_are_shown_by_some_reader(archive: Path, tmp_path: Path) -> None:
+    """So the test above proves something."""
     truth, shown = by_us(archive), Counter[str]()
     for number, (name, forge) in enumerate(FORGERIES.items()):
         root = copy(archive, tmp_path / str(number) / "copy")
@@ -178,10 +178,8 @@ def test_the_forgeries_are_some(archive: Path, tmp_path: Path) -> None:
     assert hidden <= {"a sealed file behind a link", "a hidden link"}
 
 
-def test_our_reader_shows_what_stands_where_we_would_have_put_it(
-    archive: Path, tmp_path: Path
-) -> None:
-    """Nothing out of folders and names that are not ours; what a link shows is reported only."""
+def test_our_reader_shows_only_files_in_their_proper_place(archive: Path, tmp_path: Path) -> None:
+    """Nothing from folders and names that are not ours; rows behind a link are shown, and `verify` reports the link."""
     truth = by_us(archive)
     for number, (name, forge) in enumerate(FORGERIES.items()):
         if "link" in name or name == "a symbol in lower case":
@@ -205,8 +203,8 @@ def test_litter_that_no_reader_takes_for_rows_is_no_difference(
     assert not verified(root).clean
 
 
-def test_a_folder_that_may_be_a_link(archive: Path, tmp_path: Path) -> None:
-    """A whole room of an archive may stand elsewhere: what is in it is proved file by file."""
+def test_a_folder_may_be_a_link(archive: Path, tmp_path: Path) -> None:
+    """A whole folder of an archive may be elsewhere: its content is proved file by file."""
     root = copy(archive, tmp_path / "copy")
     Layout(root).snapshots.rename(tmp_path / "elsewhere")
     Layout(root).snapshots.symlink_to(tmp_path / "elsewhere")

@@ -1,4 +1,4 @@
-"""A receipt that booktape did not write is a difference, by name, and nothing worse."""
+"""A receipt that booktape did not write is a difference, reported by name, and nothing worse."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def endless(path: Path) -> None:
     ],
     ids=["infinite", "nested", "no number", "without end", "a FIFO"],
 )
-def test_a_receipt_that_cannot_be_read(tmp_path: Path, write: Callable[[Path], object]) -> None:
+def test_an_unreadable_receipt_is_named(tmp_path: Path, write: Callable[[Path], object]) -> None:
     """`verify` names it, and compares everything else."""
     build(tmp_path)
     receipt = tmp_path / "removed" / "date=1970-01-01" / "19700101T000000.000000Z-gone.json"

@@ -1,4 +1,4 @@
-"""The whole archive: chosen segments, several cores, and what the report says of it."""
+"""The whole archive: chosen segments, several cores, and the report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shown(report: object, width: int = 80) -> str:
 
 
 def test_several_cores_find_the_same(archive: Path, tmp_path: Path) -> None:
-    """In the same order, and every byte of tape is counted once."""
+    """In the same order; every byte of tape is counted once."""
     root = copy(archive, tmp_path / "copy")
     rows_of(root, BTC, 1).unlink()
     counted: list[int] = []
@@ -45,8 +45,8 @@ def test_several_cores_find_the_same(archive: Path, tmp_path: Path) -> None:
     assert totals == [sum(tape.stat().st_size for tape in sealed(root, "tape"))]
 
 
-def test_one_symbol(archive: Path, tmp_path: Path) -> None:
-    """What is wrong with others is not asked about, except for whole files."""
+def test_one_symbol_can_be_verified(archive: Path, tmp_path: Path) -> None:
+    """Errors of others are not examined, except for whole files."""
     root = copy(archive, tmp_path / "copy")
     assert set(verified(root, symbols=frozenset({ETH})).found.symbols) == {ETH, None}, (
         "None: for all"
@@ -55,8 +55,8 @@ def test_one_symbol(archive: Path, tmp_path: Path) -> None:
         verified(root, symbols=frozenset({"X"}))
 
 
-def test_a_stretch_of_time(archive: Path) -> None:
-    """Its beginning is taken as right, and the report names it."""
+def test_a_range_of_time_can_be_verified(archive: Path) -> None:
+    """Its beginning is assumed to be right, and the report names it."""
     found = verified(archive, from_us=35 * 10**6, to_us=61 * 10**6)
     assert found.segments == 2
     assert found.clean
@@ -67,8 +67,8 @@ def test_a_stretch_of_time(archive: Path) -> None:
             verified(archive, **nothing)
 
 
-def test_a_stretch_of_time_holds_what_every_worker_recorded_in_it(tmp_path: Path) -> None:
-    """Each one's tape ends with its own next; and what lies before is not asked of any of them."""
+def test_a_range_of_time_includes_what_every_worker_recorded_in_it(tmp_path: Path) -> None:
+    """Each worker's tape ends where its own next one begins; earlier tapes are not required of any of them."""
     write_by_workers(tmp_path, 30, segment_s=10)
     ten, twenty = ((BEGIN_S + second) * 10**6 for second in (10, 20))
     found = verified(tmp_path, from_us=ten + 5, to_us=twenty)
@@ -77,14 +77,14 @@ def test_a_stretch_of_time_holds_what_every_worker_recorded_in_it(tmp_path: Path
     assert not verified(tmp_path, from_us=ten + 5, to_us=twenty).clean
 
 
-def test_nothing_to_verify(tmp_path: Path) -> None:
-    """One sentence."""
+def test_nothing_to_verify_is_one_sentence(tmp_path: Path) -> None:
+    """A user's mistake."""
     with pytest.raises(UsageError, match="holds no recording"):
         verified(tmp_path / "nothing")
 
 
-def test_what_is_not_sealed_yet(archive: Path, tmp_path: Path) -> None:
-    """Is named, and no difference."""
+def test_unsealed_files_are_named(archive: Path, tmp_path: Path) -> None:
+    """They are not a difference."""
     root = copy(archive, tmp_path / "copy")
     name = "19700101T000500.000000Z-next"
     (root / "unsealed" / name).mkdir(parents=True)
@@ -93,8 +93,8 @@ def test_what_is_not_sealed_yet(archive: Path, tmp_path: Path) -> None:
     assert f"Not sealed yet, and not verified: {name}" in " ".join(shown(render(found)).split())
 
 
-def test_a_segment_goes_on_in_one_that_is_not_sealed(archive: Path, tmp_path: Path) -> None:
-    """Then none is missing."""
+def test_a_segment_may_continue_in_an_unsealed_one(archive: Path, tmp_path: Path) -> None:
+    """Then no segment is missing."""
     root = copy(archive, tmp_path / "copy")
     for index in (4, 3, 2):
         name = remove_segment(root, index)
@@ -103,7 +103,7 @@ def test_a_segment_goes_on_in_one_that_is_not_sealed(archive: Path, tmp_path: Pa
 
 
 def test_the_report_shows_both_sides(archive: Path, tmp_path: Path) -> None:
-    """Where a difference is, what the tape says, and what is stored; only the first ones."""
+    """The place of a difference, the value from the tape, and the stored one; only the first differences."""
     root = copy(archive, tmp_path / "copy")
     shutil.copy(sealed(root, "gaps")[1], sealed(root, "gaps")[0])
     text = " ".join(shown(render(verified(root))).split())
@@ -118,7 +118,7 @@ def test_the_report_shows_both_sides(archive: Path, tmp_path: Path) -> None:
 
 
 def test_on_80_columns_nothing_is_cut(archive: Path) -> None:
-    """Of a year with trades too: what does not fit continues in the next line."""
+    """For a year with trades too: text that does not fit continues in the next line."""
     report = verified(archive)
     assert "…" not in shown(render(report))
     counts = report.found.symbols[BTC]
@@ -130,5 +130,5 @@ def test_on_80_columns_nothing_is_cut(archive: Path) -> None:
 
 
 def test_a_bucket_is_listed_with_all_folders_of_an_archive() -> None:
-    """What is in none of them would be missing there."""
+    """A folder missing from the list would be missing there."""
     assert set(FOLDERS) <= set(LISTED)

@@ -41,8 +41,8 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_it_is_clean(by_hand: Path) -> None:
-    """Rows, gaps, checks, notes, and both ends of each checkpoint are what the documents say."""
+def test_the_archive_is_clean(by_hand: Path) -> None:
+    """Rows, gaps, checks, notes, and both ends of each checkpoint are as documented."""
     report = verified(by_hand)
     assert report.found.kept == []
     assert report.found.counts_of(X).equal == {"rows": 5, "gaps": 2, "checks": 1, "notes": 5}
@@ -54,7 +54,7 @@ def found(root: Path) -> list[Finding]:
 
 
 def sooner(at: int, column: str, by: float) -> Callable[[Lines], Any]:
-    """A time of one row, some seconds earlier."""
+    """A time of one row, moved some seconds earlier."""
 
     def edit(rows: Lines) -> None:
         rows[at][column] -= timedelta(seconds=by)
@@ -62,14 +62,14 @@ def sooner(at: int, column: str, by: float) -> Callable[[Lines], Any]:
     return edit
 
 
-def test_a_gap_that_begins_late(by_hand: Path, tmp_path: Path) -> None:
-    """By a microsecond."""
+def test_a_gap_that_begins_late_is_found(by_hand: Path, tmp_path: Path) -> None:
+    """Even by a microsecond."""
     root = forge(by_hand, tmp_path / "x", "gaps", 0, sooner(0, "start_time", -1e-6))
     (one,) = found(root)
     assert (one.column, one.expected, one.stored) == ("start_time", "3500000", "3500001")
 
 
-def test_a_row_that_is_stamped_too_early(by_hand: Path, tmp_path: Path) -> None:
+def test_a_row_that_is_stamped_too_early_is_found(by_hand: Path, tmp_path: Path) -> None:
     """The book was not known yet."""
     root = forge(by_hand, tmp_path / "x", "snapshots", 0, sooner(2, "receive_time", 0.5))
     (one,) = found(root)
@@ -80,10 +80,10 @@ def test_a_row_that_is_stamped_too_early(by_hand: Path, tmp_path: Path) -> None:
     ("room", "segment", "number"),
     [("gaps", 0, 0), ("gaps", 1, 0), ("checks", 0, 0), *(("notes", 0, at) for at in range(5))],
 )
-def test_what_is_not_declared(
+def test_undeclared_facts_are_found(
     by_hand: Path, tmp_path: Path, room: str, segment: int, number: int
 ) -> None:
-    """A gap by silence or by a break, what a pulse compared, a note of any kind."""
+    """A gap by silence or by a break, a comparison by a pulse, a note of any kind."""
     root = forge(by_hand, tmp_path / "x", room, segment, lambda rows: rows.pop(number))
     (one,) = found(root)
     assert one.what == "this row is missing"
@@ -146,13 +146,13 @@ TAPES: dict[str, tuple[int, Callable[[Lines], Any]]] = {
 
 
 @pytest.mark.parametrize("what", TAPES)
-def test_another_tape(by_hand: Path, tmp_path: Path, what: str) -> None:
-    """Then what is stored is not what it says, or one segment does not follow from the other."""
+def test_a_changed_tape_is_found(by_hand: Path, tmp_path: Path, what: str) -> None:
+    """The stored rows do not follow from it, or one segment does not follow from another."""
     assert found(edited(by_hand, tmp_path / "x", *TAPES[what]))
 
 
-def test_a_silence_that_was_believed(tmp_path: Path) -> None:
-    """A recorder that calls its book known all the while, consistently in all its files."""
+def test_a_silence_that_was_accepted_is_found(tmp_path: Path) -> None:
+    """A recorder that calls its book known throughout, consistently in all its files."""
     last = {"epoch": 1, "update_id": 11, "updates": 1, "event_time_us": 3_400_000}
     times = {"known_ns": ns(3.5), "synced_ns": ns(2), "stamp_ns": ns(3.5)}
     listed = {"status": "", "tick_size": "", "lot_size": ""}
@@ -169,8 +169,8 @@ def test_a_silence_that_was_believed(tmp_path: Path) -> None:
     assert "last checkpoint" in checkpoint.what
 
 
-def test_a_row_of_an_event_that_ran_ahead(tmp_path: Path) -> None:
-    """Stamped as the event was, it would be known before the one it follows."""
+def test_a_row_stamped_with_an_event_that_ran_ahead_is_found(tmp_path: Path) -> None:
+    """With the stamp of the event, the book would be known before the event that it follows."""
     lines = [start(0), up(1), up(1.5, 2), snapshot(2, 10, "1"), tick(3)]
     lines += [event(3.2, (12, 12), "3", connection=2), event(3.5, (11, 11), "2")]
     last = {"epoch": 1, "update_id": 12, "updates": 2, "event_time_us": 3_100_000}
@@ -185,8 +185,8 @@ def test_a_row_of_an_event_that_ran_ahead(tmp_path: Path) -> None:
     assert (one.column, one.expected, one.stored) == ("receive_time", "3500000", "3200000")
 
 
-def test_a_gap_that_begins_where_a_late_event_came(tmp_path: Path) -> None:
-    """It proves nothing about the four seconds that it took longer than usual."""
+def test_a_gap_that_begins_at_a_late_event_is_found(tmp_path: Path) -> None:
+    """The event does not prove the four seconds that it took longer than usual."""
     lines = [start(0), up(1), snapshot(2, 10, "1"), event(3, (11, 11), "2"), tick(3.5)]
     lines += [event(9, (12, 12), "3", lag=4.1), event(9.5, (14, 14), "4"), snapshot(10, 14, "5")]
     last = {"epoch": 2, "update_id": 14, "updates": 0, "event_time_us": None}
@@ -202,8 +202,8 @@ def test_a_gap_that_begins_where_a_late_event_came(tmp_path: Path) -> None:
     assert (one.column, one.expected, one.stored) == ("start_time", "5000000", "9000000")
 
 
-def test_its_lines_are_those_of_the_tape() -> None:
-    """What is written by hand here, the recorder's own reader of lines understands."""
+def test_its_lines_are_those_of_a_tape() -> None:
+    """The recorder's own reader understands the lines written by hand here."""
     for one in (*FIRST, *SECOND):
         frame = decode_record(json.dumps(one, separators=(",", ":")).encode() + b"\n")
         assert frame.received_ns == one["received_ns"]

@@ -37,7 +37,7 @@ AHEAD_NS = 9 * SECOND
 
 @dataclass
 class Stamped(Seen):
-    """Also when each book could be known at the earliest."""
+    """It also keeps the earliest time at which each book could be known."""
 
     came_ns: dict[int, int] = field(default_factory=dict)
     stamps: list[int] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Stamped(Seen):
 
 
 class TimedTape(RandomTape):
-    """A market told in real time: 100 ms a slot, a tick a second, a pulse every two."""
+    """A market in real time: a slot every 100 ms, a tick every second, a pulse every two."""
 
     def __init__(self, seed: int, *, has_witness: bool) -> None:
         self.now_ns = BEGIN_US * 1_000
@@ -73,7 +73,7 @@ class TimedTape(RandomTape):
         self.rng = Random(seed)
         self.has_witness = has_witness
         self.tops = self.market.truth()
-        # When the exchange came to each id, and its best levels from then on.
+        # When the exchange reached each id, and its best levels from then on.
         self.history: list[tuple[int, int, tuple[str, str, str, str]]] = []
         self.late: list[tuple[int, int, bytes]] = []
         self.last_tick_ns, self.unseen_ns = self.now_ns, 0
@@ -86,7 +86,7 @@ class TimedTape(RandomTape):
         super().write(kind, **fields)
 
     def step(self, *, is_deaf: bool, loss: float, is_stopped: bool = False) -> None:
-        """One slot: what happens on the exchange, and what of it arrives; nothing while we are stopped."""
+        """One slot: the changes at the exchange, and the messages that arrive; nothing while we are stopped."""
         self.now_ns = max(self.now_ns, (BEGIN_US * 1_000) + (self.market.slot + 1) * SLOT_NS)
         message = self.slot()
         if message:
@@ -101,7 +101,7 @@ class TimedTape(RandomTape):
             self.was_stopped = True
             return
         if self.was_stopped:
-            # The tick is on the tape before what waited in the socket.
+            # The tick is on the tape before messages that waited in the socket.
             self.was_stopped = False
             self.tick()
         self.late.sort(key=lambda one: one[0])
@@ -156,7 +156,7 @@ class TimedTape(RandomTape):
         true = self.last_true(sync.update_id)
         if not sync.live or true is None:
             return
-        # Known weakness of the bound: what passes while the recorder is stopped counts two seconds.
+        # Known weakness of the limit: any time while the recorder is stopped counts as two seconds.
         assert self.now_ns - true <= BOUND_NS + SLACK_NS + self.unseen_ns
         behind = [at for at, last, _ in self.history if last > sync.update_id]
         if self.has_witness and behind:
@@ -171,10 +171,10 @@ class TimedTape(RandomTape):
     deaf=st.tuples(st.integers(20, 300), st.integers(20, 300)),
     pause=st.sampled_from([0, 4, 20]),
 )
-def test_what_is_called_known_was_proved(
+def test_every_book_called_known_was_proved(
     seed: int, loss: float, has_witness: bool, deaf: tuple[int, int], pause: int
 ) -> None:
-    """Over any script."""
+    """For any script."""
     tape = TimedTape(seed, has_witness=has_witness)
     for connection in (1, 2):
         tape.write("connected", connection=connection, symbols=[SYMBOL])

@@ -29,7 +29,7 @@ SYMBOL = "XMRBTC"
 
 @dataclass
 class Seen:
-    """What the reading calls known: each book as texts would have it, by its id."""
+    """The books that the reading calls known: each as texts, by its id."""
 
     truth: Truth
     rows: list[tuple[int, int]] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Seen:
 
 
 class RandomTape:
-    """A market's messages as lines of a tape, with whatever happens on the way."""
+    """A market's messages as lines of a tape, with all their losses and delays."""
 
     def __init__(self, seed: int, limit: int, every: int) -> None:
         self.market = TracedMarket((SYMBOL,), seed=seed, levels=12)
@@ -119,8 +119,8 @@ class RandomTape:
     every=st.integers(1, 3),
     loss=st.sampled_from([0.0, 0.05, 0.4]),
 )
-def test_what_is_called_known_is_true(seed: int, limit: int, every: int, loss: float) -> None:
-    """Over any script; and without any loss no gap is called one."""
+def test_every_book_called_known_is_true(seed: int, limit: int, every: int, loss: float) -> None:
+    """For any script; and without any loss no gap is reported."""
     rng, tape = Random(seed), RandomTape(seed, limit, every)
     late: list[tuple[int, bytes]] = []
     for connection in (1, 2):
@@ -150,7 +150,7 @@ def _assert_complete(tape: RandomTape, *, lossless: bool) -> None:
 
 
 def test_audits_and_witnesses_agree_with_the_truth() -> None:
-    """A true book is never called wrong, by a snapshot nor by another stream."""
+    """A true book is never called wrong, either by a snapshot or by another stream."""
     tape = RandomTape(seed=3, limit=5, every=1)
     tape.write("connected", connection=1, symbols=[SYMBOL])
     tape.answer()

@@ -1,4 +1,4 @@
-"""From one segment to the next: a checkpoint and the model's state are equal, part by part."""
+"""From one segment to the next: the checkpoint and the model's state are equal, part by part."""
 
 from __future__ import annotations
 
@@ -70,15 +70,15 @@ def restored(saved: Checkpoint) -> ReplayedTape:
 
 @pytest.mark.parametrize("part", CHANGES)
 def test_each_part_counts(part: str) -> None:
-    """Two checkpoints that differ in one part stand differently, in that part."""
+    """Two checkpoints that differ in one part are found to differ in that part."""
     one = restored(SAVED).reading.begin.books[B]
     other = restored(replace(SAVED, **{part: CHANGES[part]})).reading.begin.books[B]
     name = {"bid_horizon": "bids", "ask_horizon": "asks"}.get(part, part)
     assert [key for key in one if one[key] != other[key]] == [name]
 
 
-def test_what_is_restored_equals_what_was_saved() -> None:
-    """And continues from there, on the recorder's word."""
+def test_a_restored_state_equals_the_saved_one() -> None:
+    """It continues from there, and rests on the recorder's word."""
     replayed = restored(SAVED)
     assert checkpoint_of(replayed.sync) == replayed.reading.begin.books[B]
     assert replayed.sync.rests_on_start()
@@ -87,15 +87,15 @@ def test_what_is_restored_equals_what_was_saved() -> None:
 
 
 def test_a_snapshot_ends_what_rests_on_the_beginning() -> None:
-    """But for a gap that began before, and events that were held before."""
+    """Except for a gap that began earlier, and events that were held earlier."""
     replayed = restored(SAVED).connected(0, 1).connected(0, 2).gone(10).gone(10, 2).connected(11)
     assert replayed.sync.rests_on_start(), "its gap began where an inherited book was known"
     replayed.answer(12, 20, {"100": "1"})
     assert not replayed.sync.rests_on_start()
 
 
-def test_without_a_connection() -> None:
-    """The next recording begins with the same state, without connections."""
+def test_the_next_recording_begins_without_connections() -> None:
+    """Its state is otherwise the same."""
     replayed = known().connected(3, 2).event(4, 12, 12)
     stored = cold(checkpoint_of(replayed.sync), 1, 10**18)
     assert stored["reached"] == "[]"
@@ -103,8 +103,8 @@ def test_without_a_connection() -> None:
     assert stored["epoch"] == "1"
 
 
-def test_what_has_ended_may_be_recorded_again() -> None:
-    """The next recording begins with it as with any other that is not known."""
+def test_a_symbol_that_has_ended_may_be_recorded_again() -> None:
+    """The next recording begins with it as with any other unknown symbol."""
     replayed = known()
     replayed.say("status", 4, symbol=B, status="DELISTED")
     stored = checkpoint_of(replayed.sync)
@@ -113,7 +113,7 @@ def test_what_has_ended_may_be_recorded_again() -> None:
 
 
 def test_a_book_was_known_no_later_than_now() -> None:
-    """A clock that was ahead when it ended does not stay ahead of all that comes; on old tapes it did."""
+    """A clock that was ahead at the end does not leave the time ahead of everything later; on old tapes it did."""
     stored = checkpoint_of(known().sync)
     known_ns = int(stored["known_ns"])
     assert cold(stored, 1, known_ns - 1)["known_ns"] == str(known_ns - 1)
@@ -127,15 +127,15 @@ def test_a_book_was_known_no_later_than_now() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"bids": [[-1, 2]]}, {"bids": 7}, {"state": "asleep"}, {"held": [7]}, {"gap": 5}]
 )
-def test_a_checkpoint_that_is_none(wrong: dict[str, Any]) -> None:
-    """Is damage."""
+def test_an_invalid_checkpoint_is_damage(wrong: dict[str, Any]) -> None:
+    """It is reported as such."""
     fields = fields_of(SAVED) | wrong
     with pytest.raises(DamagedTape, match=r"cannot be restored|is not"):
         ReplayedTape().say("checkpoint", 0, **fields)
 
 
-def test_events_that_were_held_before_rest_on_the_beginning() -> None:
-    """A snapshot of this tape begins the book, but what is applied to it then is not of this tape."""
+def test_events_held_from_before_rest_on_the_beginning() -> None:
+    """A snapshot on this tape starts the book, but the events applied to it are not from this tape."""
     held = [WaitingEvent(7, event(21, 21, {"100": "2"}, symbol=B))]
     replayed = restored(replace(SAVED, state="syncing", held=held, ahead=[]))
     replayed.answer(12, 20, {"100": "1"})
@@ -144,7 +144,7 @@ def test_events_that_were_held_before_rest_on_the_beginning() -> None:
 
 
 def test_a_gap_between_recordings_is_stored_by_the_one_that_ends_it() -> None:
-    """A recording that begins and ends in it says nothing; one of another reason it does say."""
+    """A recording that begins and ends within it stores nothing; one with another reason stores its own gap."""
     for reason, told_again in (("stopped", 0), ("killed", 0), ("no_tape", 0), ("id_gap", 1)):
         gap = GapInterval(B, 3, 1, 10, reason)
         replayed = restored(replace(SAVED, state="cold", gap=gap, ahead=[], reached={}))

@@ -1,4 +1,4 @@
-"""Both readings of the exchange's bytes, the recorder's and this one, take the same for an event."""
+"""Both decoders of the exchange's bytes, the recorder's and this one, recognise the same events."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def pairs(levels: Levels) -> list[tuple[float, float]]:
 
 
 def ours(payload: bytes) -> object:
-    """What this reading takes it for, in the other one's values; None for nothing of use."""
+    """What this decoder makes of it, in the other one's values; None if it ignores it."""
     decoded = stream_message(parse_message(payload))
     match decoded:
         case Event():
@@ -97,16 +97,16 @@ def encoded(message: Any, stream: str | None = None) -> bytes:
 
 
 @pytest.mark.parametrize("stream", [None, "b@depth@100ms"])
-def test_an_event(stream: str | None) -> None:
-    """Raw and wrapped; milliseconds and microseconds."""
+def test_an_event_is_read_alike(stream: str | None) -> None:
+    """Raw and wrapped; in milliseconds and microseconds."""
     payload = encoded(EVENT, stream)
     assert ours(payload) == DepthEvent("B", 5_000, 1, 2, [(1.5, 2.0)], []) == theirs(payload)
     late = encoded(EVENT | {"E": 10**14}, stream)
     assert ours(late) == theirs(late) == DepthEvent("B", 10**14, 1, 2, [(1.5, 2.0)], [])
 
 
-def test_witnesses() -> None:
-    """Wrapped only; a side of a ticker that is not there has price 0."""
+def test_witnesses_are_read_alike() -> None:
+    """Only wrapped; an empty side of a ticker has price 0."""
     top, ticker = encoded(TOP, "b@depth20@100ms"), encoded(TICKER, "b@bookTicker")
     assert ours(top) == theirs(top) == TopLevels("B", 7, [(1.5, 2.0)], [])
     assert ours(ticker) == theirs(ticker) == BookTicker("B", 7, (1.5, 2.0), None)
@@ -126,10 +126,10 @@ def test_witnesses() -> None:
         st.tuples(st.integers(0, 6), st.one_of(st.sampled_from(ODD), st.just("drop"))), max_size=2
     ),
 )
-def test_both_readings_agree(
+def test_both_decoders_agree(
     message: tuple[dict[str, Any], str | None], changes: list[tuple[int, Any]]
 ) -> None:
-    """On whatever is in a field, or is missing."""
+    """Whatever a field contains, and if it is missing."""
     decoded, stream = dict(message[0]), message[1]
     for at, value in changes:
         field = list(message[0])[at % len(message[0])]
@@ -141,8 +141,8 @@ def test_both_readings_agree(
 
 
 @given(st.integers(0, 200), st.binary(max_size=3))
-def test_both_readings_agree_on_garbage(at: int, put: bytes) -> None:
-    """Bytes put anywhere into an event."""
+def test_both_decoders_agree_on_garbage(at: int, put: bytes) -> None:
+    """Bytes are put anywhere into an event."""
     payload = encoded(EVENT, "b@depth@100ms")
     at %= len(payload)
     payload = payload[:at] + put + payload[at + len(put) :]
@@ -151,8 +151,8 @@ def test_both_readings_agree_on_garbage(at: int, put: bytes) -> None:
 
 
 @given(st.sampled_from([*TOP]), st.sampled_from(ODD))
-def test_both_readings_agree_on_answers(field: str, value: Any) -> None:
-    """What is an answer of `/depth`, and what is none."""
+def test_both_decoders_agree_on_answers(field: str, value: Any) -> None:
+    """On which bytes are an answer of `/depth` and which are not."""
     payload = encoded(TOP | {field: value})
     found = depth_answer(parse_any(payload))
     try:
@@ -170,8 +170,8 @@ def test_both_readings_agree_on_answers(field: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "payload", [b"", b"<html>", b"[]", b"7", b'{"x":NaN}', b'{"x":', b"\xff", b"[" * 100_000]
 )
-def test_what_is_no_object(payload: bytes) -> None:
-    """Says nothing, and harms nothing."""
+def test_json_that_is_not_an_object_is_ignored(payload: bytes) -> None:
+    """It does no harm."""
     message = parse_message(payload)
     assert not isinstance(message, dict)
     assert stream_message(message) is None
@@ -227,12 +227,12 @@ KEYS = [*"eEsUubaBAx", "stream", "data", "lastUpdateId", "bids", "asks", "\\u007
 
 @st.composite
 def odd_messages(draw: st.DrawFn) -> bytes:
-    """A message into which fields are put, whose values are replaced, or whose bytes are changed."""
+    """A message with fields added, values replaced, or bytes changed."""
     payload = draw(st.sampled_from(MESSAGES))
     for _ in range(draw(st.integers(1, 3))):
         piece = draw(st.sampled_from(PIECES) | st.binary(max_size=3))
         match draw(st.integers(0, 3)):
-            case 0:  # one more field, at the beginning or the end of an object
+            case 0:  # one more field, at the start or the end of an object
                 key = draw(st.sampled_from(KEYS)).encode()
                 field = b'"' + key + b'":' + piece
                 braces = [at for at, byte in enumerate(payload) if byte in b"{}"]
@@ -246,7 +246,7 @@ def odd_messages(draw: st.DrawFn) -> bytes:
                 if values:
                     found = draw(st.sampled_from(values))
                     payload = payload[: found.start()] + piece + payload[found.end() :]
-            case 2:  # another text or number, wherever it stands
+            case 2:  # another text or number, anywhere
                 texts = [*re.finditer(rb'"[0-9.]+"', payload)]
                 if texts:
                     found = draw(st.sampled_from(texts))
@@ -272,23 +272,23 @@ def their_answer_of(payload: bytes) -> object:
 
 @settings(max_examples=1_000)
 @given(odd_messages())
-def test_both_readings_agree_on_odd_json(payload: bytes) -> None:
-    """docs/protocol.md, "Odd JSON": whatever it is, both take it for the same, or both for nothing."""
+def test_both_decoders_agree_on_odd_json(payload: bytes) -> None:
+    """docs/protocol.md, "Odd JSON": whatever it is, both recognise the same, or both ignore it."""
     assert ours(payload) == theirs(payload)
     assert answer_of(payload) == their_answer_of(payload)
 
 
 @pytest.mark.parametrize("piece", PIECES)
-def test_a_field_that_is_not_read(piece: bytes) -> None:
-    """The same, piece by piece, in each kind of message."""
+def test_both_decoders_agree_on_unread_fields(piece: bytes) -> None:
+    """Checked one by one, in each kind of message."""
     for message in MESSAGES:
         payload = message[:-1] + b',"x":' + piece + b"}"
         assert ours(payload) == theirs(payload)
         assert answer_of(payload) == their_answer_of(payload)
 
 
-def test_a_bloated_message() -> None:
-    """A million levels would take gigabytes: to both it says nothing."""
+def test_both_decoders_ignore_a_bloated_message() -> None:
+    """A million levels would take gigabytes."""
     payload = encoded(EVENT).replace(
         b'[["1.5","2"]]', b"[" + b",".join([b"[1,1]"] * 500_001) + b"]"
     )

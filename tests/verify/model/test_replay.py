@@ -1,4 +1,4 @@
-"""A tape has a beginning, a middle and an end; whatever stands elsewhere is damage."""
+"""A tape has a beginning, a middle and an end; a line in the wrong place is damage."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from verify.replayed import B, ReplayedTape, known
         ("rest", {"symbol": B, "limit": 5}),
     ],
 )
-def test_what_cannot_stand_there(kind: str, fields: dict[str, Any]) -> None:
-    """Each is damage, and says so."""
+def test_a_line_in_the_wrong_place_is_damage(kind: str, fields: dict[str, Any]) -> None:
+    """Each case is reported as damage."""
     with pytest.raises(DamagedTape):
         known().say(kind, 9, **fields)
 
 
 def test_a_tape_begins_with_a_start() -> None:
-    """Which says how often a row is due."""
+    """It says how often a row is due."""
     with pytest.raises(DamagedTape, match="every is 0"):
         ReplayedTape(every=0)
 
 
-def test_after_the_end() -> None:
-    """Nothing, except for the last checkpoints of a recording that stopped."""
+def test_nothing_may_follow_the_end() -> None:
+    """Except the last checkpoints of a recording that stopped."""
     for reason in ("rotated", "stopped"):
         with pytest.raises(DamagedTape, match="after the end"):
             known().end(5, reason).event(6, 11, 11)
 
 
-def test_what_is_listed_later_is_recorded_too() -> None:
-    """From the connection on that first carries it; the next segment begins with it."""
+def test_a_symbol_listed_later_is_recorded_too() -> None:
+    """From the first connection that carries it; the next segment begins with it."""
     replayed = known()
     replayed.say("connected", 3, connection=2, symbols=["NEWUSDT"])
     replayed.say("asked", 4, symbol="NEWUSDT", limit=100)
@@ -57,37 +57,37 @@ def test_what_is_listed_later_is_recorded_too() -> None:
     assert replayed.reading.end.books["NEWUSDT"]["state"] == "syncing"
 
 
-def test_without_an_end() -> None:
-    """It is truncated."""
+def test_a_tape_without_an_end_is_truncated() -> None:
+    """It is reported as such."""
     replayed = known()
     with pytest.raises(DamagedTape, match="end record is missing"):
         replayed.reading.finish()
     replayed.end(9).reading.finish()
 
 
-def test_events_of_other_symbols_and_connections() -> None:
-    """Events of other symbols, and on connections that do not carry the symbol, are nothing."""
+def test_events_of_other_symbols_and_connections_are_ignored() -> None:
+    """So are events on connections that do not carry the symbol."""
     replayed = known().event(3, 11, 11, connection=7)
     replayed.say("ws", 4, connection=1, m={"e": "depthUpdate", "E": 1, "s": "X", "U": 11, "u": 11})
     replayed.say("ws", 4, connection=1, base64="/w==")
     assert replayed.since() == []
 
 
-def test_connections_that_were_taken_over() -> None:
-    """Those told at the time of the start belong to the beginning; later ones do not."""
+def test_connections_that_were_taken_over_belong_to_the_beginning() -> None:
+    """Those with the time of the start do; later ones do not."""
     replayed = ReplayedTape().connected(0, 1).connected(5, 2).connected(0, 3)
     assert replayed.reading.begin.connections == {1: (B,)}
 
 
-def test_a_hold_that_ran_out() -> None:
-    """Lets go of what ran ahead."""
+def test_a_hold_that_ran_out_releases_buffered_events() -> None:
+    """These are the events that ran ahead."""
     replayed = known().connected(3, 2).event(4, 12, 12)
     replayed.say("hold-expired", 5, symbol=B)
     assert replayed.answer(6, 12, {}).since()[0][0] == "gap"
 
 
-def test_notes() -> None:
-    """A status and a step of the clock."""
+def test_notes_are_stored() -> None:
+    """A status and a clock step."""
     replayed = known().status(3, "HALT")
     replayed.say("clock-step", 4, step_ns=1_500_000)
     assert replayed.since() == [
@@ -99,7 +99,7 @@ def test_notes() -> None:
 
 @pytest.mark.parametrize("fields", ['"k":"ws","connection":1', '"k":"rest","symbol":"B","limit":5'])
 def test_a_message_without_its_payload_is_damage_for_both_readers(fields: str) -> None:
-    """No recorder writes such a line: it is not a message that could not be decoded."""
+    """No recorder writes such a line: it is not merely a message that could not be decoded."""
     line = f'{{{fields},"received_ns":1}}\n'.encode()
     with pytest.raises(DamagedTape):
         Line.read(line).payload()

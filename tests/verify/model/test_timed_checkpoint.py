@@ -1,4 +1,4 @@
-"""What a segment of format 2 hands to the next one, and how it begins after one of format 1."""
+"""What a segment of format 2 passes on to the next one, and how a segment begins after one of format 1."""
 
 from __future__ import annotations
 
@@ -70,23 +70,23 @@ def restored(saved: Checkpoint = SAVED, **other: Any) -> TimedTape:
 
 @pytest.mark.parametrize("part", CHANGES)
 def test_each_part_counts(part: str) -> None:
-    """Two checkpoints that differ in one part stand differently, in that part."""
+    """Two checkpoints that differ in one part are found to differ in that part."""
     one = restored().reading.begin.books[B]
     other = restored(**{part: CHANGES[part]}).reading.begin.books[B]
-    # A book that is not known has no evidence whose age would count.
+    # A book that is not known has no evidence, so no age of it.
     more = {"evidence_age_ns"} if part == "state" else set()
     assert {key for key in one if one[key] != other[key]} == {part} | more
 
 
-def test_what_is_restored_equals_what_was_saved() -> None:
-    """And continues from there."""
+def test_a_restored_state_equals_the_saved_one() -> None:
+    """It continues from there."""
     replayed = restored()
     assert checkpoint_of(replayed.sync) == replayed.reading.begin.books[B]
     assert replayed.came(10, 11, 12).since() == [("row", 3, 5, 12, 10)]
 
 
 @pytest.mark.parametrize("part", ["synced_ns", "stamp_ns", "newest_us", "newest_id", "tick_size"])
-def test_a_checkpoint_of_format_2_says_all_of_it(part: str) -> None:
+def test_a_checkpoint_of_format_2_must_be_complete(part: str) -> None:
     """One that lacks a part is damage."""
     replayed = TimedTape()
     fields = json.loads(msgspec.json.encode(SAVED))
@@ -95,7 +95,7 @@ def test_a_checkpoint_of_format_2_says_all_of_it(part: str) -> None:
         replayed.say("checkpoint", 0, **fields)
 
 
-def test_a_break_stands_on_tapes_of_format_2_only() -> None:
+def test_a_break_is_allowed_on_tapes_of_format_2_only() -> None:
     """On format 1 it is damage."""
     fields = json.loads(msgspec.json.encode(replace(SAVED, state="break")))
     del fields["received_ns"]
@@ -103,8 +103,8 @@ def test_a_break_stands_on_tapes_of_format_2_only() -> None:
         ReplayedTape().say("checkpoint", 0, **fields)
 
 
-def test_evidence_survives_the_border() -> None:
-    """The witness of before is the last one, until something else comes."""
+def test_evidence_survives_the_segment_boundary() -> None:
+    """The last witness before it counts until other evidence comes."""
     assert restored().down(20).lost == (9, "disconnected")
     replayed = restored(known_ns=8 * SECOND)
     assert replayed.down(20).lost == (8, "disconnected"), "an event, and no sample in this segment"
@@ -112,22 +112,22 @@ def test_evidence_survives_the_border() -> None:
     assert replayed.down(20).lost == (8, "disconnected")
 
 
-def test_its_age_goes_on() -> None:
-    """140 s of a bound of 150."""
+def test_the_age_of_evidence_continues() -> None:
+    """140 s of a limit of 150."""
     replayed = restored().ticks(10, 19)
     assert replayed.lost is None
     assert replayed.tick(20).lost == (9, "silent")
 
 
 def test_an_age_of_0_begins_at_the_first_tick() -> None:
-    """It says that nothing was counted yet."""
+    """It says that nothing has been counted yet."""
     replayed = restored(evidence_age_ns=0).ticks(10, 160)
     assert replayed.lost is None
     assert replayed.tick(161).lost == (9, "silent")
 
 
-def test_the_age_that_is_handed_over() -> None:
-    """As of the last tick; 0 if something has proved the book since."""
+def test_the_age_passed_on_is_that_of_the_last_tick() -> None:
+    """0 if something has proved the book since."""
     replayed = live().ticks(3, 7)
     assert checkpoint_of(replayed.sync)["evidence_age_ns"] == str(4 * SECOND)
     replayed.best(7.5, 10)
@@ -137,8 +137,8 @@ def test_the_age_that_is_handed_over() -> None:
     assert checkpoint_of(replayed.down(9.5).sync)["evidence_age_ns"] == "0"
 
 
-def test_times_begin_anew_with_a_segment() -> None:
-    """Of a hold, of what was ahead; the usual lag and what a connection is used to as well."""
+def test_timers_start_over_with_a_segment() -> None:
+    """Those of a hold and of data that is ahead; also the usual lag and the habits of a connection."""
     ahead = [WaitingEvent(9 * SECOND, event(12, 12, symbol=B))]
     replayed = restored(replace(SAVED, reached={1: 10, 2: 10}, ahead=ahead))
     replayed.up(0, 2)
@@ -152,21 +152,21 @@ def test_a_book_that_did_not_move_in_this_segment_is_no_sample() -> None:
     assert replayed.lost == (20, "disconnected")
 
 
-def test_ids_that_fall_back_behind_the_border() -> None:
-    """The newest id and time are handed over, an event that waits for the next one is not."""
+def test_ids_that_fall_back_after_the_segment_boundary() -> None:
+    """The newest id and time are passed on; an event that waits for the next one is not."""
     replayed = restored().came(20, 1, 2).came(21, 3, 3)
     assert replayed.lost == (9, "ids_reset")
     assert restored(newest_id=0, newest_us=0).came(20, 1, 2).came(21, 3, 3).lost is None
 
 
-def test_what_is_known_of_a_symbol_is_not_noted_again() -> None:
+def test_known_facts_about_a_symbol_are_not_noted_again() -> None:
     """In the next segment."""
     replayed = restored().listed(10, "TRADING", "0.01", "0.001").listed(11, "HALT", "0.01", "0.001")
     assert replayed.since() == [("note", 11, B, "status", "HALT")]
 
 
 def test_the_next_recording_begins_without_connections() -> None:
-    """What is known of the list and of the last evidence is handed over."""
+    """Known facts about the list and the last evidence are passed on."""
     replayed = live().came(3, 11, 11).listed(4, "BREAK", "0.01", "1").listed(5, "BREAK", "0.1")
     replayed.say("end", 6, reason="stopped")
     stored = cold(replayed.reading.end.books[B], 2, None)
@@ -181,7 +181,7 @@ def test_the_next_recording_begins_without_connections() -> None:
 
 
 def test_an_archive_of_format_1_is_continued() -> None:
-    """What it did not say is unknown; the rest is as it was."""
+    """Parts that it did not store are unknown; the rest is unchanged."""
     old = known().gone(5)
     stored = cold(checkpoint_of(old.sync), 2, None)
     gap = GapInterval(B, 1, 5, 10, "disconnected")
@@ -204,7 +204,7 @@ def test_an_archive_of_format_1_is_continued() -> None:
 
 
 def test_a_gap_that_format_1_began_ends_on_format_2() -> None:
-    """Where its snapshot came."""
+    """At its snapshot."""
     gap = GapInterval(B, 3, 5 * SECOND, 10, "disconnected")
     replayed = restored(replace(SAVED, state="cold", gap=gap), reached={}, stamp_ns=0, synced_ns=0)
     assert replayed.snapshot(12, 20).since() == [

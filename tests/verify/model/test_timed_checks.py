@@ -1,4 +1,4 @@
-"""Witnesses, audits and the pulse on a tape of format 2: what proves a book current, and what else follows."""
+"""Witnesses, audits and the pulse on a tape of format 2: which of them prove a book current, and what else follows."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ NOT_PROVED: dict[str, Word] = {
 
 
 @pytest.mark.parametrize("what", PROVED)
-def test_what_proves_a_book_current(what: str) -> None:
-    """The gap begins there."""
+def test_evidence_that_proves_a_book_current(what: str) -> None:
+    """The gap begins at this evidence."""
     replayed = live()
     PROVED[what][0](replayed)
     assert replayed.down(9).down(9, 2).lost == (PROVED[what][1], "disconnected")
 
 
 @pytest.mark.parametrize("what", NOT_PROVED)
-def test_what_proves_nothing(what: str) -> None:
+def test_messages_that_prove_nothing(what: str) -> None:
     """The gap begins at the snapshot."""
     replayed = live()
     NOT_PROVED[what](replayed)
@@ -82,8 +82,10 @@ SAID: dict[str, Callable[[TimedTape, float, int], Any]] = {
 
 @pytest.mark.parametrize("what", SAID)
 @pytest.mark.parametrize(("elapsed", "start"), [(2.999, 9.5), (3, 3)])
-def test_what_waited_during_a_pause_proves_nothing(what: str, elapsed: float, start: float) -> None:
-    """Its stamp is that of the pause's end. What comes after the next tick has not waited."""
+def test_a_message_that_waited_during_a_pause_proves_nothing(
+    what: str, elapsed: float, start: float
+) -> None:
+    """It is stamped with the end of the pause. Messages after the next tick have not waited."""
     replayed = live().came(3, 11, 11).tick(4).tick(9, elapsed)
     SAID[what](replayed, 9.5, 11)
     assert replayed.down(9.75).lost == (start, "disconnected")
@@ -93,7 +95,7 @@ def test_what_waited_during_a_pause_proves_nothing(what: str, elapsed: float, st
 
 
 def test_a_copy_that_waited_proves_nothing_either() -> None:
-    """But the first one has agreed all the same, and later copies of it count."""
+    """The first copy has agreed all the same, and later copies of it count."""
     replayed = live().tick(9, 5).top20(9.5, 10).top20(9.6, 10)
     assert checks(replayed) == [("check", 9.5, 10, "depth20", 2, 0, "1 comparisons")]
     assert live().tick(9, 5).top20(9.5, 10).top20(9.6, 10).down(9.75).lost == (2, "disconnected")
@@ -103,15 +105,15 @@ def test_a_copy_that_waited_proves_nothing_either() -> None:
 
 @pytest.mark.parametrize("what", SAID)
 @pytest.mark.parametrize(("lag", "start"), [(1.1, 9.5), (1.101, 6.999)])
-def test_what_comes_where_all_is_late_proves_nothing(what: str, lag: float, start: float) -> None:
-    """The smallest lag since the tick before exceeds the usual one, 0.1 s, by more than a second."""
+def test_a_message_on_a_late_stream_proves_nothing(what: str, lag: float, start: float) -> None:
+    """The smallest lag since the previous tick exceeds the usual one, 0.1 s, by more than a second."""
     replayed = live().came(3, 11, 11, E=2.9).tick(4).came(8, 12, 12, E=8 - lag).tick(9)
     SAID[what](replayed, 9.5, 12)
     assert replayed.down(9.75).lost == (start, "disconnected")
 
 
-def test_a_copy_counts_within_the_epoch_only() -> None:
-    """In the next one the same id must agree once more."""
+def test_a_copy_counts_only_within_the_epoch() -> None:
+    """In the next epoch the same id must agree once more."""
     replayed = live().top20(3, 10).down(4).up(5).snapshot(6, 10)
     assert replayed.top20(7, 10, {"100": "2"}).top20(8, 10).down(9).lost == (6, "disconnected")
 
@@ -126,35 +128,35 @@ def test_a_copy_counts_within_the_epoch_only() -> None:
         (0, 2, 7),  # two
     ],
 )
-def test_evidence_has_a_bound(pulse: float, audit: float, last: int) -> None:
-    """It is counted from the tick after the last evidence, and may be reached."""
+def test_evidence_has_a_maximum_age(pulse: float, audit: float, last: int) -> None:
+    """The age is counted from the tick after the last evidence; the maximum itself is allowed."""
     replayed = live(pulse=pulse, audit=audit).ticks(3, last)
     assert replayed.lost is None
     assert replayed.tick(last + 1).lost == (2, "silent")
 
 
-def test_without_pulse_and_audit_silence_is_believed() -> None:
-    """There is no bound."""
+def test_without_pulse_and_audit_silence_is_accepted() -> None:
+    """There is no maximum age."""
     assert live(pulse=0, audit=0).ticks(3, 2_000).sync.live
 
 
 @pytest.mark.parametrize("what", sorted(PROVED.keys() - {"a pulse", "a copy of an older depth20"}))
-def test_each_evidence_begins_the_time_anew(what: str) -> None:
-    """0 at the tick at 6 s."""
+def test_each_evidence_restarts_the_age(what: str) -> None:
+    """It is 0 at the tick at 6 s."""
     replayed = live(pulse=1, audit=0).ticks(3, 5)
     PROVED[what][0](replayed)
     assert replayed.ticks(6, 11).lost is None
     assert replayed.tick(12).lost == (5.5, "silent")
 
 
-def test_a_pulse_begins_the_time_anew() -> None:
+def test_a_pulse_restarts_the_age() -> None:
     """At the tick after the one that compared it, at 8 s."""
     replayed = live(pulse=1).ticks(3, 5).pulse(5.75, 5.5).ticks(6, 13)
     assert replayed.lost is None
     assert replayed.tick(14).lost == (5.5, "silent")
 
 
-def test_time_of_a_pause_hardly_counts() -> None:
+def test_a_pause_adds_little_to_the_age() -> None:
     """Two seconds a tick."""
     replayed = live(pulse=1).tick(3).tick(103, 100).tick(203, 100)
     assert replayed.lost is None
@@ -162,14 +164,14 @@ def test_time_of_a_pause_hardly_counts() -> None:
 
 
 def test_a_clock_that_is_set_back_is_no_evidence() -> None:
-    """The time continues."""
+    """The age keeps growing."""
     replayed = live(pulse=1).top20(2.5, 10).ticks(3, 7).clock(7.5, -2).tick(6)
     assert replayed.lost is None
     assert replayed.tick(7).lost == (0.5, "silent")
 
 
 def test_silence_ends_with_a_snapshot() -> None:
-    """Also with one of the same id: nothing was missed."""
+    """Also with one of the same id: no update was missed."""
     replayed = live(pulse=1).ticks(3, 9)
     replayed.since()
     assert replayed.snapshot(10, 10).since() == [
@@ -191,7 +193,7 @@ AHEAD: dict[str, Word] = {
 
 
 @pytest.mark.parametrize("what", AHEAD)
-def test_something_ahead_starts_a_clock(what: str) -> None:
+def test_data_that_is_ahead_starts_a_timer(what: str) -> None:
     """At the next tick; three seconds later the stream is silent."""
     replayed = live()
     AHEAD[what](replayed)
@@ -200,20 +202,20 @@ def test_something_ahead_starts_a_clock(what: str) -> None:
 
 
 @pytest.mark.parametrize("what", AHEAD)
-def test_the_event_in_time(what: str) -> None:
+def test_an_event_in_time_stops_the_timer(what: str) -> None:
     """Then nothing is ahead any more."""
     replayed = live()
     AHEAD[what](replayed)
     assert replayed.ticks(4, 6).came(6.5, 11, 12).ticks(7, 20).lost is None
 
 
-def test_an_answer_that_was_not_asked_for_is_no_audit() -> None:
-    """It says nothing of a known book."""
+def test_an_answer_that_was_not_requested_is_no_audit() -> None:
+    """It does not affect a known book."""
     assert live().snapshot(3.5, 12).ticks(4, 20).lost is None
 
 
-def test_what_is_further_ahead_has_its_own_time() -> None:
-    """From the tick on that sees the first one reached."""
+def test_data_further_ahead_has_its_own_timer() -> None:
+    """It starts at the tick that sees the first one reached."""
     replayed = live().best(3.5, 12).best(3.6, 14).ticks(4, 6).came(6.5, 11, 12).ticks(7, 9)
     assert replayed.lost is None
     assert replayed.tick(10).lost == (6.5, "silent")
@@ -228,7 +230,7 @@ def test_a_busy_stream_is_not_silent() -> None:
 
 
 def test_the_hold_decides_while_an_event_waits() -> None:
-    """And the time of what is ahead starts over after it."""
+    """The timer for data that is ahead starts over after it."""
     replayed = live_on_two().best(2.3, 12).came(2.5, 12, 12, connection=2).ticks(3, 5)
     assert replayed.lost is None
     assert replayed.tick(6).lost == (2, "id_gap")
@@ -238,8 +240,8 @@ def test_the_hold_decides_while_an_event_waits() -> None:
     assert replayed.tick(9).lost == (5.5, "silent")
 
 
-def test_what_was_ahead_of_a_lost_book_is_forgotten() -> None:
-    """The next one begins with nothing ahead."""
+def test_data_ahead_of_a_lost_book_is_forgotten() -> None:
+    """The next book begins with nothing ahead."""
     replayed = live().best(3.5, 12).ticks(4, 5).down(5.5).up(5.6).snapshot(5.7, 10).ticks(6, 20)
     assert replayed.sync.live
 
@@ -248,19 +250,19 @@ def test_what_was_ahead_of_a_lost_book_is_forgotten() -> None:
 
 
 def checks(replayed: TimedTape, at: float = 50) -> list[tuple[Any, ...]]:
-    """All that were made, those of the last minute too."""
+    """All checks, including those of the last minute."""
     replayed.say("end", at, reason="rotated")
     return [line for line in replayed.since() if line[0] == "check"]
 
 
 def test_the_pulse_is_compared_at_the_second_tick() -> None:
-    """Summed up as other witnesses are."""
+    """Its comparisons are summed up like those of other witnesses."""
     replayed = live().pulse(3.5, 3.25).ticks(4, 5).pulse(33.5, 33.25).ticks(34, 35)
     assert checks(replayed) == [("check", 35, 10, "pulse", 4, 0, "2 comparisons")]
 
 
-def test_a_pulse_that_differs_stands_alone() -> None:
-    """And loses no book: an audit must say more."""
+def test_a_pulse_that_differs_has_its_own_row() -> None:
+    """It loses no book: an audit must confirm the difference."""
     replayed = live().pulse(3.5, 3.25, "99", "1", "101", "2").ticks(4, 5)
     bids = (wrong("bid", "100", "1", "0"), wrong("bid", "99", "0", "1"))
     assert checks(replayed) == [
@@ -270,8 +272,8 @@ def test_a_pulse_that_differs_stands_alone() -> None:
 
 
 @pytest.mark.parametrize(("asked", "compared"), [(2.999, 0), (3, 1)])
-def test_a_book_must_have_been_quiet(asked: float, compared: int) -> None:
-    """For a second before it was requested: the snapshot was stamped at 2 s."""
+def test_a_book_must_have_been_quiet_before_the_pulse(asked: float, compared: int) -> None:
+    """For a second before the request: the snapshot was stamped at 2 s."""
     assert len(checks(live().pulse(3.5, asked).ticks(4, 6))) == compared
     replayed = live().came(2.5, 11, 11).pulse(3.75, asked + 0.5).ticks(4, 6)
     assert len(checks(replayed)) == compared
@@ -286,30 +288,30 @@ def test_a_book_must_have_been_quiet(asked: float, compared: int) -> None:
         lambda replayed: replayed.up(4.1, 2).came(4.5, 12, 12, connection=2),
     ],
 )
-def test_a_book_must_stay_quiet(then: Word) -> None:
+def test_a_book_must_stay_quiet_after_the_pulse(then: Word) -> None:
     """Until the second tick."""
     replayed = live().pulse(3.5, 3.25).tick(4)
     then(replayed)
     assert checks(replayed.ticks(5, 9)) == []
 
 
-def test_nothing_is_compared_of_a_book_that_is_not_known() -> None:
-    """Nor of a symbol that is not recorded."""
+def test_an_unknown_book_is_not_compared() -> None:
+    """Nor is a symbol that is not recorded."""
     replayed = live().down(3).up(3.1).pulse(5, 4.9).ticks(6, 7)
     replayed.say("pulse", 8, asked_ns=7 * 10**9, tops={"OTHER": ["1", "1", "2", "1"]})
     assert checks(replayed.ticks(9, 10)) == []
 
 
-def test_a_later_pulse_takes_the_place_of_one_that_waits() -> None:
-    """If the book was quiet for it, too."""
+def test_a_later_pulse_replaces_one_that_waits() -> None:
+    """If the book was quiet for the later one too."""
     replayed = live().pulse(3.5, 3.25, "99", "1", "101", "1").tick(4).pulse(4.5, 4.25).ticks(5, 6)
     assert checks(replayed) == [("check", 6, 10, "pulse", 2, 0, "1 comparisons")]
     replayed = live().pulse(3.5, 3.25).tick(4).pulse(4.5, 2.5, "99", "1", "101", "1").ticks(5, 6)
     assert checks(replayed) == [("check", 5, 10, "pulse", 2, 0, "1 comparisons")]
 
 
-def test_an_empty_side() -> None:
-    """Price and size are 0."""
+def test_an_empty_side_is_compared() -> None:
+    """Its price and size are 0."""
     replayed = live().pulse(3.5, 3.25, "0.00000000", "0.00000000", "101", "1").ticks(4, 5)
     assert checks(replayed)[0][4:] == (2, 1, (wrong("bid", "100", "1", "0"),))
     replayed = live().came(2.1, 11, 11, bids={"100": "0"}).pulse(4.5, 4, "0", "0", "101", "1")
@@ -320,21 +322,21 @@ def test_an_empty_side() -> None:
     "best",
     [("0", "1", "101", "1"), ("x", "1", "101", "1"), ("-1", "1", "101", "1"), ("100", "1", "101")],
 )
-def test_what_no_exchange_can_mean(best: tuple[str, ...]) -> None:
-    """Is not compared, and takes no place."""
+def test_an_impossible_answer_is_not_compared(best: tuple[str, ...]) -> None:
+    """It does not replace a waiting one."""
     assert checks(live().pulse(3.5, 3.25, *best).ticks(4, 6)) == []
     replayed = live().pulse(3.5, 3.25).tick(4).pulse(4.5, 4.25, *best).ticks(5, 6)
     assert checks(replayed) == [("check", 5, 10, "pulse", 2, 0, "1 comparisons")]
 
 
 def test_a_pulse_without_its_tops_is_damage() -> None:
-    """The line is ours."""
+    """We write this line ourselves."""
     with pytest.raises(DamagedTape, match="tops"):
         live().say("pulse", 3, asked_ns=3)
 
 
-def test_beyond_the_horizon_nothing_is_compared() -> None:
-    """The best bid that we have may not be the best."""
+def test_nothing_is_compared_beyond_the_horizon() -> None:
+    """Our best bid may not be the best one."""
     replayed = (
         TimedTape().up(1).snapshot(2, 10, limit=1).came(2.5, 11, 11, bids={"100": "0", "90": "1"})
     )
@@ -349,21 +351,21 @@ def test_sums_are_written_in_one_order() -> None:
     assert [check[3] for check in checks(replayed)] == ["depth20", "bookTicker", "pulse"]
 
 
-def test_an_audit_disproves_a_quiet_book() -> None:
-    """Same id, other levels: from the last evidence on."""
+def test_an_audit_that_differs_ends_a_quiet_book() -> None:
+    """Same id, other levels: the gap begins at the last evidence."""
     replayed = live().top20(3, 10).ask(4).snapshot(5, 10, {"100": "2"})
     assert replayed.lost == (3, "disproved")
     assert checks(replayed)[0] == ("check", 5, 10, "rest", 2, 1, (wrong("bid", "100", "1", "2"),))
 
 
-def test_a_check_is_made_when_the_book_is_known() -> None:
-    """At the time of the row, not at that of an event that ran ahead."""
+def test_a_check_has_the_time_at_which_its_book_was_known() -> None:
+    """The time of the row, not that of an event that ran ahead."""
     replayed = live_on_two().top20(4, 12).came(5, 12, 12, connection=2).came(6, 11, 11)
     assert checks(replayed) == [("check", 6, 12, "depth20", 2, 0, "1 comparisons")]
 
 
-def test_asked_moments_move_with_our_clock() -> None:
-    """Also those of what waits for an event or for a tick."""
+def test_times_of_requests_move_with_our_clock() -> None:
+    """Also those of checks that wait for an event or a tick."""
     replayed = live().ask(20).clock(21, -5).snapshot(16.5, 10).down(17)
     assert replayed.lost == (15, "disconnected")
     replayed = live().pulse(20.5, 20).tick(21).clock(21.5, -5).tick(17).down(17.5)
@@ -373,7 +375,7 @@ def test_asked_moments_move_with_our_clock() -> None:
 
 
 def test_several_symbols_are_checked_at_each_tick() -> None:
-    """Each has its own clock."""
+    """Each has its own timers."""
     replayed = TimedTape(1, B, "C", pulse=1).up(1).snapshot(2, 10).ticks(3, 9)
     assert replayed.lost == (2, "silent")
     assert replayed.reading.syncs["C"].state == "cold"
