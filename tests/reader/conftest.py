@@ -1,4 +1,4 @@
-"""Two recordings of the same five minutes: one sealed, one whose last segment was not."""
+"""Two recordings of the same five minutes: one sealed, the other with an unsealed last segment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, except for the last segment, which is as a running or killed recorder leaves it."""
+    """The same, except that the last segment is as a running or killed recorder leaves it."""
     root = tmp_path_factory.mktemp("running")
     write(root, SECONDS, segment_s=SEGMENT_S, cuts=CUTS, seal=False)
     return root

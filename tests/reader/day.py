@@ -22,7 +22,7 @@ LEVELS: Final = 20
 
 
 def tick(symbol: str, second: int) -> DepthEvent:
-    """What changes in a second: one bid and one ask, each to a size that tells the second."""
+    """The changes of one second: one bid and one ask, each set to a size that identifies the second."""
     level = second % LEVELS
     size = str((second % 1_000 + 1) / 1_000)
     bid, ask = {str(100 - level): size}, {str(101 + level): size}
@@ -40,7 +40,7 @@ def opening_book(symbol: str, second: int) -> TapeRecord:
 
 
 def cut(second: int, symbols: tuple[str, ...]) -> Iterator[TapeRecord]:
-    """The connection is lost, and another one is open ten seconds later."""
+    """The connection is lost, and another one opens ten seconds later."""
     yield lost(BEGIN_S + second, 1)
     yield connected(BEGIN_S + second + 9, 1, symbols)
     for symbol in symbols:
@@ -50,7 +50,7 @@ def cut(second: int, symbols: tuple[str, ...]) -> Iterator[TapeRecord]:
 def day(
     seconds: int, cuts: tuple[int, ...] = (), symbols: tuple[str, ...] = SYMBOLS
 ) -> Iterator[tuple[int, TapeRecord]]:
-    """Second and record; after each second of `cuts` ten seconds are missing."""
+    """Seconds and records; after each second of `cuts` ten seconds are missing."""
     yield 0, connected(BEGIN_S, 1, symbols)
     for symbol in symbols:
         yield 0, opening_book(symbol, 0)
@@ -71,7 +71,7 @@ def opening(*symbols: str) -> SegmentStart:
 def write(
     root: Path, seconds: int, *, segment_s: int, cuts: tuple[int, ...] = (), seal: bool = True
 ) -> None:
-    """Record some seconds, a row after every event; the last segment may stay unsealed."""
+    """Record some seconds, with a row after every event; the last segment may stay unsealed."""
     with open_archive(root) as archive:
         recording = archive.begin(opening(*SYMBOLS), "synthetic")
         sealing = drive(recording, day(seconds, cuts), segment_s)
@@ -84,9 +84,9 @@ def write(
 
 
 def write_set_back(root: Path, recordings: Sequence[tuple[int, int]], *, seal: bool = True) -> None:
-    """Recordings of some seconds each, one after the other: our clock showed `begin` when it began.
+    """Recordings of some seconds each, one after the other: our clock showed `begin` at its start.
 
-    Ids go on: those of the second recording begin at 1,000, those of the third at 2,000. A row after every event.
+    Ids continue: those of the second recording begin at 1,000, those of the third at 2,000. A row after every event.
     """
     with open_archive(root) as archive:
         for number, (begin, seconds) in enumerate(recordings):
@@ -108,7 +108,7 @@ def write_set_back(root: Path, recordings: Sequence[tuple[int, int]], *, seal: b
 
 
 def write_by_workers(root: Path, seconds: int, *, segment_s: int) -> None:
-    """The same seconds by a worker for each symbol: two tapes for each stretch of time.
+    """The same seconds by a worker for each symbol: two tapes for each segment of time.
 
     The first one's segments last a second longer.
     """
@@ -126,7 +126,7 @@ def write_by_workers(root: Path, seconds: int, *, segment_s: int) -> None:
 def drive(
     recording: RecordingSession, records: Iterable[tuple[int, TapeRecord]], segment_s: int
 ) -> list[Future[None]]:
-    """Take all of them; the segments that ended meanwhile."""
+    """Handles all of them; returns the segments that ended meanwhile."""
     sealing = []
     began = 0
     for second, record in records:

@@ -1,4 +1,4 @@
-"""Where an archive may lie, and which of its files count."""
+"""Where an archive may be, and which of its files count."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from booktape.reader.archive_files import ArchiveFiles
 from reader.day import SYMBOLS
 
 
-def test_a_folder_a_uri_and_a_file_system_are_the_same(
+def test_a_folder_a_uri_and_a_file_system_give_the_same(
     sealed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows, gaps and tapes are found wherever pyarrow reaches; a relative path too."""
+    """Rows, gaps and tapes are found wherever pyarrow can read; a relative path works too."""
     monkeypatch.chdir(sealed.parent)
     elsewhere = SubTreeFileSystem(str(sealed.parent), LocalFileSystem())
     for rec in (
@@ -33,21 +33,21 @@ def test_a_folder_a_uri_and_a_file_system_are_the_same(
         assert sum(1 for _ in rec.replay("BTCUSDT")) == 283
 
 
-def test_nothing_there_is_reported_at_once(tmp_path: Path) -> None:
-    """Before any question: with the name as it was given."""
+def test_a_missing_recording_is_reported_at_once(tmp_path: Path) -> None:
+    """Before any query, and with the name as it was given."""
     for where in (tmp_path, tmp_path / "missing"):
         with pytest.raises(NotRecorded, match=f"^{where} holds no recording"):
             booktape.open(where)
 
 
 def test_an_unknown_kind_of_address_is_refused() -> None:
-    """One sentence, no traceback of pyarrow's."""
+    """In one sentence, without a traceback from pyarrow."""
     with pytest.raises(UsageError, match=r"^gopher://data cannot be opened"):
         booktape.open("gopher://data")
 
 
 def test_only_our_own_files_count(sealed: Path, tmp_path: Path) -> None:
-    """What others left in the folders is not looked at."""
+    """Foreign files in the folders are ignored."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     folder = root / "snapshots" / "symbol=BTCUSDT" / "date=2026-06-09"
@@ -62,8 +62,8 @@ def test_only_our_own_files_count(sealed: Path, tmp_path: Path) -> None:
     assert place.unsealed() == []
 
 
-def test_a_torn_tape_counts_like_one_that_is_written(running: Path, tmp_path: Path) -> None:
-    """While a dead recorder's rows are recovered, they are readable all the same."""
+def test_a_torn_tape_counts_like_one_being_written(running: Path, tmp_path: Path) -> None:
+    """While a dead recorder's rows are being recovered, they can be read all the same."""
     root = tmp_path / "copy"
     shutil.copytree(running, root)
     (tape,) = root.glob("unsealed/*/tape.jsonl.zst")
@@ -73,7 +73,7 @@ def test_a_torn_tape_counts_like_one_that_is_written(running: Path, tmp_path: Pa
 
 
 def test_a_tape_that_is_sealed_meanwhile_is_found(sealed: Path, running: Path) -> None:
-    """Listed as unsealed, opened when it stands under its final name already."""
+    """It was listed as unsealed, but has its final name when it is opened."""
     (listed,) = ArchiveFiles.find(running).unsealed()
     moved = ArchiveFiles.find(sealed)
     gone = type(listed)(listed.segment, f"{sealed}/unsealed/gone/tape.jsonl.zst", 0)
@@ -87,7 +87,7 @@ def test_a_tape_that_is_sealed_meanwhile_is_found(sealed: Path, running: Path) -
 def test_a_segment_that_is_sealed_between_two_listings_is_not_missed(
     sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is found once: as a tape of the tail, or as a sealed file."""
+    """It is found once, either as an unsealed tape or as a sealed file."""
     root, hidden = tmp_path / "copy", tmp_path / "hidden.parquet"
     shutil.copytree(sealed, root)
     rows, tape = max(root.glob("snapshots/symbol=BTCUSDT/*/*")), max(root.glob("tape/*/*"))

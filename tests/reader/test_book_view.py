@@ -1,4 +1,4 @@
-"""What a screen shows of a book is what the book holds."""
+"""A screen shows exactly what the book holds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def view(book: OrderBook, reach_bps: int = 100) -> BookView:
 
 
 def test_the_best_levels_and_all_sizes_within_reach_are_shown() -> None:
-    """Cells add up to what rests within them; nothing appears twice."""
+    """The cells add up to the sizes within them; nothing appears twice."""
     found = view(OrderBook(BIDS, ASKS, 96.1, None))
     assert (found.time_us, found.event_time_us, found.update_id, found.epoch) == (7, 5, 11, 3)
     assert found.bids == BIDS[:LEVELS]
@@ -36,7 +36,7 @@ def test_the_best_levels_and_all_sizes_within_reach_are_shown() -> None:
 
 @pytest.mark.parametrize("reach_bps", REACHES_BPS)
 def test_a_longer_reach_shows_no_less(reach_bps: int) -> None:
-    """And never more cells than a screen has room for."""
+    """It never has more cells than fit on a screen."""
     found = view(OrderBook(BIDS, ASKS), reach_bps)
     assert 1 <= len(found.bid_cells) <= 202
     assert len(found.bid_cells) == len(found.ask_cells)
@@ -46,7 +46,7 @@ def test_a_longer_reach_shows_no_less(reach_bps: int) -> None:
 def test_without_a_mid_there_are_no_cells(
     bids: list[tuple[float, float]], asks: list[tuple[float, float]]
 ) -> None:
-    """Levels are shown all the same."""
+    """Levels are still shown."""
     found = view(OrderBook(bids, asks))
     assert found.bid_cells == found.ask_cells == []
     assert (found.bids, found.asks) == (bids[:LEVELS], asks[:LEVELS])

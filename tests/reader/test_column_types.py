@@ -1,4 +1,4 @@
-"""A table with a column of another type is damaged: it is named, and all else is shown, whatever is asked."""
+"""A table with a column of another type is damaged: it is named, and everything else is shown, in every query."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WRONG: Final[Mapping[pa.DataType, tuple[pa.DataType, ...]]] = MappingProxyType(
         ),
     }
 )
-"""For each type of a column, others: of some a value can be converted, of some it cannot."""
+"""For each column type, other types: some of its values can be converted, others cannot."""
 
 SCHEMAS: Final = MappingProxyType(
     {"snapshots": SNAPSHOTS, "trades": TRADES, **{name: TABLES[name].schema for name in TABLES}}
@@ -64,11 +64,11 @@ READS: Final[Mapping[str, tuple[Callable[[booktape.Recording], object], ...]]] =
         "trade_gaps": (lambda rec: rec.trade_gaps(),),
     }
 )
-"""By table: what reads it."""
+"""For each table, the calls that read it."""
 
 
 USED_EVERYWHERE: Final = {"epoch", "receive_time", "update_id", "start_time"}
-"""Of these columns every read of a table is tried, of all others one."""
+"""For these columns every read of a table is tried, for all others one."""
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +79,13 @@ def traded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(traded: Path, tmp_path: Path) -> Path:
-    """A copy, in which a test may change anything."""
+    """A copy in which a test may change anything."""
     shutil.copytree(traded, tmp_path / "copy")
     return tmp_path / "copy"
 
 
 def file_of(root: Path, table: str) -> Path:
-    """Its second one, where it has several segments."""
+    """Its second file, if it has several segments."""
     folder = f"{table}/symbol={BTC}" if table in {"snapshots", "trades"} else table
     return sorted((root / folder).rglob("*.parquet"))[1]
 
@@ -102,7 +102,7 @@ def retype(path: Path, name: str, wrong: pa.DataType) -> None:
 
 @pytest.mark.parametrize(("table", "name"), COLUMNS)
 def test_a_column_of_another_type_is_named(root: Path, table: str, name: str) -> None:
-    """Each read names the file, the column and the type that it has; none ends with an error."""
+    """Each read names the file, the column and its type; none ends with an error."""
     path = file_of(root, table)
     whole = path.read_bytes()
     first, *others = READS[table]
@@ -120,10 +120,10 @@ def test_a_column_of_another_type_is_named(root: Path, table: str, name: str) ->
 
 
 @pytest.mark.parametrize("table", SCHEMAS)
-def test_info_and_verify_name_it(
+def test_info_and_verify_name_the_column(
     root: Path, table: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The last column of each table: nothing that `info` shows is read from it."""
+    """The last column of each table: `info` shows nothing from it."""
     path, name = file_of(root, table), SCHEMAS[table].names[-1]
     retype(path, name, pa.int8())
     reseal(root)
@@ -137,8 +137,8 @@ def test_info_and_verify_name_it(
 
 
 @pytest.mark.parametrize("table", sorted(SCHEMAS.keys() - {"trades"}))
-def test_a_further_column_is_not_damage(root: Path, table: str) -> None:
-    """What is not used is not looked at. (A file of trades has no others: it is never written again.)"""
+def test_an_extra_column_is_not_damage(root: Path, table: str) -> None:
+    """Unused columns are ignored. (A file of trades has no others: it is never rewritten.)"""
     path = file_of(root, table)
     stored = pq.read_table(path, partitioning=None)
     further = pa.array([2**62] * stored.num_rows, pa.timestamp("us"))
@@ -159,8 +159,8 @@ def test_a_further_column_is_not_damage(root: Path, table: str) -> None:
         ("bid_size", [0.0], "bid_size is not above 0"),
     ],
 )
-def test_a_value_that_no_row_has_is_damage(root: Path, name: str, value: Any, why: str) -> None:
-    """A best price that is not that of the list, or a size that no level has."""
+def test_an_impossible_value_is_damage(root: Path, name: str, value: Any, why: str) -> None:
+    """A best price that differs from that of the list, or a size that no level has."""
     path = file_of(root, "snapshots")
     stored = pq.read_table(path, partitioning=None)
     rows = stored.to_pylist()
@@ -173,8 +173,8 @@ def test_a_value_that_no_row_has_is_damage(root: Path, name: str, value: Any, wh
 
 
 @pytest.mark.parametrize("wrong", WRONG[pa.int64()])
-def test_verify_names_it_where_no_tape_is_left(root: Path, wrong: pa.DataType) -> None:
-    """Rows without a tape are only counted, from one column."""
+def test_verify_names_the_column_if_no_tape_is_left(root: Path, wrong: pa.DataType) -> None:
+    """Rows without a tape are only counted, using one column."""
     path = file_of(root, "snapshots")
     sorted((root / "tape").rglob("*.zst"))[1].unlink()
     retype(path, "epoch", wrong)
@@ -185,7 +185,7 @@ def test_verify_names_it_where_no_tape_is_left(root: Path, wrong: pa.DataType) -
 
 @pytest.mark.parametrize("name", ["epoch", "update_id", "receive_time"])
 def test_a_missing_value_between_two_epochs_is_named(root: Path, name: str) -> None:
-    """Where no gap declares that the epoch changes, single rows are read for it."""
+    """If no gap declares that the epoch changes, single rows are read to find out."""
     path = file_of(root, "snapshots")
     stored = pq.read_table(path, partitioning=None)
     rows = stored.to_pylist()

@@ -1,4 +1,4 @@
-"""How much was known, and what was lost and why."""
+"""How much of the time was known, and what was lost and why."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOON = datetime(2026, 6, 9, 12, tzinfo=UTC)
 
 
 def test_rows_times_and_losses(rec: booktape.Recording, sealed: Path) -> None:
-    """As counted by hand: two cuts of ten seconds within 299."""
+    """As counted by hand: two cuts of ten seconds within 299 s."""
     found = rec.coverage()
     assert [c.symbol for c in found] == list(SYMBOLS)
     for own in found:
@@ -36,7 +36,7 @@ def test_rows_times_and_losses(rec: booktape.Recording, sealed: Path) -> None:
 
 
 def test_the_unsealed_end_counts(rec: booktape.Recording, running: Path) -> None:
-    """As it will when it is sealed, except for the bytes; unless it was left out."""
+    """As it will once sealed, except for the bytes; unless it was left out."""
     sealed = [(c.symbol, c.rows, c.last, c.lost_s, c.gaps, c.epochs) for c in rec.coverage()]
     later = booktape.open(running).coverage()
     assert [(c.symbol, c.rows, c.last, c.lost_s, c.gaps, c.epochs) for c in later] == sealed
@@ -44,8 +44,8 @@ def test_the_unsealed_end_counts(rec: booktape.Recording, running: Path) -> None
     assert all(c.last == moment(199) for c in without)
 
 
-def test_a_segment_that_is_sealed_only_half_is_counted_once(sealed: Path, tmp_path: Path) -> None:
-    """Its rows have their final name already, its tape has not."""
+def test_a_half_sealed_segment_is_counted_once(sealed: Path, tmp_path: Path) -> None:
+    """Its rows have their final name already; its tape does not."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     whole = booktape.open(root).coverage()
@@ -56,8 +56,8 @@ def test_a_segment_that_is_sealed_only_half_is_counted_once(sealed: Path, tmp_pa
     assert booktape.open(root).coverage() == whole
 
 
-def test_rows_of_a_file_that_was_found_damaged_do_not_count(sealed: Path, tmp_path: Path) -> None:
-    """Its end can be read, and yet it is not as it was sealed: `info` calls it damaged and counts the others."""
+def test_rows_of_a_damaged_file_do_not_count(sealed: Path, tmp_path: Path) -> None:
+    """Its end can be read, but it is not as it was sealed: `info` calls it damaged and counts the others."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     victim = sorted(root.glob("snapshots/symbol=BTCUSDT/*/*"))[1]
@@ -73,19 +73,19 @@ def test_rows_of_a_file_that_was_found_damaged_do_not_count(sealed: Path, tmp_pa
 
 
 def test_a_single_row_is_covered(tmp_path: Path) -> None:
-    """No time has passed, and none was lost."""
+    """It covers no time, and loses none."""
     write(tmp_path, 1, segment_s=10)
     assert [c.coverage for c in booktape.open(tmp_path).coverage()] == [1.0, 1.0]
 
 
 def test_a_recording_without_rows_covers_nothing(tmp_path: Path) -> None:
-    """No symbol, rather than one with made-up times."""
+    """There is no symbol, rather than one with made-up times."""
     (tmp_path / "snapshots" / "symbol=BTCUSDT").mkdir(parents=True)
     assert booktape.open(tmp_path).coverage() == []
 
 
-def test_a_day_is_what_was_recorded_less_what_was_lost() -> None:
-    """Half a day, a day with a gap over midnight, and the rest."""
+def test_a_day_is_the_recorded_time_less_the_lost_time() -> None:
+    """Half a day, a day with a gap across midnight, and the rest."""
     own = Coverage("X", 2, 0, 1, NOON, NOON + timedelta(days=2), 0.0, {})
     lost = Gap("X", 1, NOON + timedelta(hours=11), NOON + timedelta(hours=15), 1, 2, 0, "stopped")
     days = days_between(own.first, own.last)
@@ -98,12 +98,12 @@ def test_a_day_is_what_was_recorded_less_what_was_lost() -> None:
     # An open gap reaches to the last row.
     assert day_coverage(own, [replace(lost, end_time=None)], days[2]) == DayCoverage(0, 1)
     assert day_coverage(own, [], date(2026, 6, 1)) == DayCoverage()
-    # Time that is in two gaps is lost once.
+    # Time within two gaps is lost once.
     twice = [lost, replace(lost, start_time=NOON + timedelta(hours=10), epoch=2)]
     assert day_coverage(own, twice, days[0]) == DayCoverage(10 * 3600, 2)
 
 
-def test_days_have_an_end() -> None:
-    """Rows of year 2 and of year 9998 in one recording are a forgery, or a clock: the last hundred years count."""
+def test_the_number_of_days_is_bounded() -> None:
+    """Rows from year 2 and year 9998 in one recording are a forgery or a wrong clock: the last hundred years count."""
     days = days_between(datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC))
     assert (len(days), days[-1]) == (DAYS_MAX, date(9998, 12, 31))

@@ -1,4 +1,4 @@
-"""Arrow, polars, pandas and numpy show the same rows; what is not installed is named."""
+"""Arrow, polars, pandas and numpy show the same rows; a library that is not installed is named."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def test_every_tool_shows_the_same(rec: booktape.Recording, shape: Shape) -> Non
     assert str(pandas["receive_time"].dtype) == "datetime64[us, UTC]"
 
 
-def test_the_array_and_its_epochs_belong_together(rec: booktape.Recording) -> None:
-    """Row by row the numbers of `wide`."""
+def test_the_array_and_its_epochs_match(rec: booktape.Recording) -> None:
+    """Row by row they are the numbers of `wide`."""
     rows = rec.snapshots("BTCUSDT", depth=3)
     wide, array, epochs = rows.to_pandas("wide"), rows.to_numpy(), rows.epochs()
     assert array.shape == (280, 12)
@@ -39,10 +39,10 @@ def test_the_array_and_its_epochs_belong_together(rec: booktape.Recording) -> No
 
 
 @pytest.mark.parametrize("name", ["polars", "pandas"])
-def test_a_tool_that_is_missing_is_named(
+def test_a_missing_library_is_named(
     rec: booktape.Recording, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With what brings it."""
+    """With the extra that installs it."""
     monkeypatch.setitem(sys.modules, name, None)
     rows = rec.snapshots("BTCUSDT")
     with pytest.raises(UsageError, match=rf"^{name} is not installed. Try: pip install 'bookt"):
@@ -56,14 +56,14 @@ def test_a_tool_that_is_missing_is_named(
         ("import no_such_library", "No module named 'no_such_library'"),
     ],
 )
-def test_a_tool_that_is_broken_is_not_called_missing(
+def test_a_broken_library_is_not_called_missing(
     rec: booktape.Recording,
     tmp_path: Path,
     content: str,
     why: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It does not fit its neighbours, or lacks one: the sentence has Python's reason."""
+    """It is incompatible with another package, or lacks one: the sentence has Python's reason."""
     (tmp_path / "polars.py").write_text(content)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "polars")
@@ -71,10 +71,10 @@ def test_a_tool_that_is_broken_is_not_called_missing(
         rec.snapshots("BTCUSDT").to_polars()
 
 
-def test_a_query_reads_nothing_before_it_is_asked(
+def test_a_query_reads_nothing_before_it_is_used(
     rec: booktape.Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Describing rows, even of a symbol that is not there, opens no file."""
+    """Describing rows, even of a missing symbol, opens no file."""
     monkeypatch.setattr(rec._archive, "open", lambda path: pytest.fail(f"{path} was opened"))
     rec.snapshots("NOSUCH", depth=2).resample("1s")
     rec.replay("NOSUCH")

@@ -1,4 +1,4 @@
-"""Every gap once, closed when it is closed, wherever it stands."""
+"""Every gap once, closed when it is closed, wherever it is stored."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DELISTED_AMID_A_GAP = (
     listed(DELISTED, 5),
     stream(event(21, 21), 9),
 )
-"""Ids leave a hole; then the symbol is delisted, and yet an event comes."""
+"""Ids leave a hole; then the symbol is delisted, but an event still comes."""
 
 CLOSING = (connected(51, 1, (ETH,)), rest(snapshot(40, {"1": "1"}, {}, symbol=ETH), 55))
 
@@ -59,7 +59,7 @@ def test_all_gaps_of_all_symbols(rec: booktape.Recording, running: Path) -> None
 
 
 def test_a_gap_that_is_closed_later_is_shown_once(tmp_path: Path) -> None:
-    """Open after the first run; closed by the second one, while it runs and after it is sealed."""
+    """It is open after the first run, and closed by the second, while that runs and after it is sealed."""
     with open_archive(tmp_path) as archive:
         perform(archive)
 
@@ -79,8 +79,8 @@ def test_a_gap_that_is_closed_later_is_shown_once(tmp_path: Path) -> None:
         assert eth() == [(1, "disconnected", 40)]
 
 
-def test_an_open_row_that_is_read_late_does_not_open_a_closed_gap(tmp_path: Path) -> None:
-    """A tape was looked at while it was open, a file when it was closed."""
+def test_an_open_row_that_is_read_late_does_not_reopen_a_closed_gap(tmp_path: Path) -> None:
+    """A tape was read while the gap was open, a file once it was closed."""
     with open_archive(tmp_path) as archive:
         perform(archive)
         recording = archive.begin(replace(OPENING, received_ns=50 * SECOND), "second")
@@ -95,8 +95,8 @@ def test_an_open_row_that_is_read_late_does_not_open_a_closed_gap(tmp_path: Path
     assert row["next_update_id"] == 40
 
 
-def test_a_gap_that_began_before_and_ends_on_an_unsealed_tape(tmp_path: Path) -> None:
-    """A query of an older time meets it all the same: the checkpoint tells, the tape closes it."""
+def test_a_gap_that_began_earlier_and_ends_on_an_unsealed_tape(tmp_path: Path) -> None:
+    """A query for an earlier time still finds it: the checkpoint has its start, the tape its end."""
     start_s = BEGIN_S
     opening = replace(OPENING, received_ns=start_s * SECOND)
     with open_archive(tmp_path) as archive:
@@ -124,7 +124,7 @@ def test_a_gap_that_began_before_and_ends_on_an_unsealed_tape(tmp_path: Path) ->
 def test_files_of_gaps_are_read_once(
     sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many queries need them; one that has changed is read again."""
+    """However many queries need them; a changed file is read again."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     rec = booktape.open(root)
@@ -147,14 +147,14 @@ def test_files_of_gaps_are_read_once(
 
 
 def test_files_are_read_as_they_are(rec: booktape.Recording, sealed: Path) -> None:
-    """The same rows that any Parquet reader finds."""
+    """The rows are those that any Parquet reader finds."""
     files = sorted(sealed.glob("gaps/*/*.parquet"))
     rows = [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
     assert rec.gaps().to_pylist() == rows
 
 
-def test_a_symbol_that_is_delisted_amid_a_gap_and_comes_back_has_two(tmp_path: Path) -> None:
-    """The first ends when it was delisted, the second begins when an event came all the same."""
+def test_a_symbol_delisted_during_a_gap_and_relisted_has_two_gaps(tmp_path: Path) -> None:
+    """The first ends at the delisting, the second begins at the event that still came."""
     record(tmp_path, (*DELISTED_AMID_A_GAP, rest(snapshot(30), 11)), opening=start(SYMBOL))
     gaps = booktape.open(tmp_path).gaps().to_pylist()
     assert [(gap["epoch"], gap["reason"]) for gap in gaps] == [
@@ -164,8 +164,8 @@ def test_a_symbol_that_is_delisted_amid_a_gap_and_comes_back_has_two(tmp_path: P
     assert gaps[0]["end_time"] <= gaps[1]["start_time"]
 
 
-def test_a_symbol_that_is_delisted_twice_amid_a_gap_has_three(tmp_path: Path) -> None:
-    """Two of one epoch and one reason; the second is open at first, and closed by the next recording."""
+def test_a_symbol_delisted_twice_during_a_gap_has_three_gaps(tmp_path: Path) -> None:
+    """Two with the same epoch and reason; the second is open at first, and closed by the next recording."""
     scenes = (
         *DELISTED_AMID_A_GAP,
         listed(TRADING, 11),
@@ -186,7 +186,7 @@ def test_a_symbol_that_is_delisted_twice_amid_a_gap_has_three(tmp_path: Path) ->
 
 
 def spans(root: Path) -> list[tuple[str, float, float | None]]:
-    """Why, from when and until when the book was not known, in seconds."""
+    """For each gap: the reason, and from when until when the book was not known, in seconds."""
     return [
         (
             gap["reason"],
@@ -197,8 +197,8 @@ def spans(root: Path) -> list[tuple[str, float, float | None]]:
     ]
 
 
-def test_a_gap_that_nothing_declares_lies_between_two_rows(sealed: Path, tmp_path: Path) -> None:
-    """Its file is missing: the epoch changes all the same."""
+def test_an_undeclared_gap_lies_between_two_rows(sealed: Path, tmp_path: Path) -> None:
+    """Its file is missing, but the epoch changes."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     shutil.rmtree(root / "gaps")
@@ -215,10 +215,8 @@ def test_a_gap_that_nothing_declares_lies_between_two_rows(sealed: Path, tmp_pat
     ]
 
 
-def test_a_segment_that_is_being_sealed_may_have_rows_before_it_has_gaps(
-    sealed: Path, tmp_path: Path
-) -> None:
-    """Its tape is sealed after its rows and gaps: until then a change of the epoch is not undeclared."""
+def test_a_segment_being_sealed_may_have_rows_before_gaps(sealed: Path, tmp_path: Path) -> None:
+    """Its tape is sealed after its rows and gaps: until then a change of epoch is not an undeclared gap."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     for gaps in root.glob("gaps/*/*.parquet"):
@@ -230,7 +228,7 @@ def test_a_segment_that_is_being_sealed_may_have_rows_before_it_has_gaps(
     assert booktape.open(root, unsealed=False).gaps().num_rows == 0
 
 
-def test_a_symbol_that_is_not_listed_between_two_recordings_has_no_gap(tmp_path: Path) -> None:
+def test_a_symbol_delisted_between_two_recordings_has_no_gap(tmp_path: Path) -> None:
     """The epoch changes and nothing declares it, but there was no book."""
     with open_archive(tmp_path) as archive:
         for start_s, listing in ((0, DELISTED), (100, TRADING)):

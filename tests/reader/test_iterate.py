@@ -1,4 +1,4 @@
-"""Iterating never passes a gap in silence."""
+"""Iterating never passes a gap silently."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reader.truth import moment, truths
 
 @pytest.mark.parametrize("name", ["sealed", "running"])
 def test_rows_come_with_their_gaps_between_them(name: str, request: pytest.FixtureRequest) -> None:
-    """Every row once; and where the epoch changes, the gap that says why."""
+    """Every row once; where the epoch changes, the gap with its reason."""
     items = list(booktape.open(request.getfixturevalue(name)).snapshots("BTCUSDT"))
     books = [item for item in items if isinstance(item, booktape.Book)]
     assert [b.update_id for b in books] == [t.update_id for t in truths("BTCUSDT")]
@@ -36,21 +36,21 @@ def test_rows_come_with_their_gaps_between_them(name: str, request: pytest.Fixtu
         (39, 41, "BG"),  # it begins with the book's last second
         (45, 52, "GBB"),
         (50, 52, "BB"),  # at its end the book is known
-        (0, 40, "B" * 40),  # at its begin, too
+        (0, 40, "B" * 40),  # at its start too
     ],
 )
 def test_a_gap_at_the_edge_of_a_query_is_shown(
     rec: booktape.Recording, start: int, end: int, kinds: str
 ) -> None:
-    """Before the first row, after the last one, or alone."""
+    """Before the first row, after the last one, or with no row at all."""
     items = rec.snapshots("BTCUSDT", moment(start), moment(end))
     assert "".join(type(item).__name__[0] for item in items) == kinds
     gaps = [item for item in items if isinstance(item, booktape.Gap)]
     assert items.gaps() == gaps
 
 
-def test_epochs_that_meet_without_a_gap_get_one(sealed: Path, tmp_path: Path) -> None:
-    """The files that told are missing: it says so, between the right rows."""
+def test_epochs_without_a_gap_between_them_get_one(sealed: Path, tmp_path: Path) -> None:
+    """The files that declared it are missing: an undeclared gap appears between the right rows."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     shutil.rmtree(root / "gaps")
@@ -65,7 +65,7 @@ def test_epochs_that_meet_without_a_gap_get_one(sealed: Path, tmp_path: Path) ->
     assert not gaps[0].covers(moment(50))
 
 
-def test_a_book_that_is_kept_keeps_nothing_else(rec: booktape.Recording) -> None:
+def test_keeping_a_book_keeps_nothing_else_in_memory(rec: booktape.Recording) -> None:
     """Its arrays are its own, and may be changed."""
     book = next(b for b in rec.snapshots("BTCUSDT") if isinstance(b, booktape.Book))
     assert book.bid_price.base is None

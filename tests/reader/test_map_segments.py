@@ -1,4 +1,4 @@
-"""A user's own function over all segments: what it returns does not depend on who calls it."""
+"""A user's own function over all segments: the results do not depend on who calls it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def summary(part: Recording) -> tuple[str | None, list[str], list[Any], int, int]:
-    """What a segment has, by every way of reading."""
+    """The contents of a segment, by every way of reading."""
     rows = part.snapshots("BTCUSDT").to_arrow()
     steps = [step for step in part.replay("BTCUSDT") if isinstance(step, Step)]
     assert [step.book.update_id for step in steps] == rows["update_id"].to_pylist()
@@ -55,7 +55,7 @@ def test_each_segment_is_a_recording_of_its_own(archive: Path) -> None:
 
 
 def test_every_executor_gives_the_same(archive: Path) -> None:
-    """Processes, threads, or a loop of one's own."""
+    """Processes, threads, or the user's own loop."""
     rec = booktape.open(archive)
     expected = {part.segment: summary(part) for part in rec.segments()}
     assert len(expected) == SECONDS // SEGMENT_S
@@ -66,8 +66,8 @@ def test_every_executor_gives_the_same(archive: Path) -> None:
         assert booktape.map_segments(summary, rec, executor=threads) == expected
 
 
-def test_a_stretch_of_time(archive: Path) -> None:
-    """The whole segments that it touches."""
+def test_a_range_of_time_selects_segments(archive: Path) -> None:
+    """All segments that it touches, complete."""
     rec = booktape.open(archive)
     start, end = "2026-06-09T00:00:15Z", "2026-06-09T00:00:30Z"
     found = booktape.map_segments(summary, rec, start, end, jobs=1)
@@ -75,14 +75,14 @@ def test_a_stretch_of_time(archive: Path) -> None:
 
 
 def test_an_error_of_the_function_names_the_segment(archive: Path) -> None:
-    """The error is the function's own."""
+    """The error itself is the function's own."""
     with ThreadPoolExecutor(1) as threads, pytest.raises(LookupError, match="synthetic") as raised:
         booktape.map_segments(broken, booktape.open(archive), executor=threads)
     assert raised.value.__notes__ == [f"It happened in {raised.value.args[0]}."]
 
 
-def test_a_function_that_no_process_can_be_given(archive: Path) -> None:
-    """How to do it instead; threads of this process can."""
+def test_a_function_that_cannot_be_sent_to_a_process_is_refused(archive: Path) -> None:
+    """The error suggests an alternative; threads of this process can call it."""
     rec = booktape.open(archive)
     with pytest.raises(UsageError, match="at the top of a module"):
         booktape.map_segments(lambda part: part.segment, rec)
@@ -91,8 +91,8 @@ def test_a_function_that_no_process_can_be_given(archive: Path) -> None:
     assert list(found) == list(found.values())
 
 
-def test_what_a_worker_cannot_read_is_known_here(tmp_path: Path) -> None:
-    """Each damaged file once, with a warning, and the other segments' results."""
+def test_files_that_a_worker_cannot_read_are_reported_here(tmp_path: Path) -> None:
+    """Each damaged file once, with a warning, and the results of the other segments."""
     root = tmp_path / "damaged"
     write(root, SECONDS, segment_s=SEGMENT_S)
     rows = sorted(root.glob("snapshots/symbol=BTCUSDT/*/*"))[2]
@@ -110,8 +110,8 @@ def count(part: Recording) -> int:
     return part.snapshots("BTCUSDT").to_arrow().num_rows
 
 
-def test_a_recording_that_is_not_there(tmp_path: Path) -> None:
-    """On a machine without the folder, or with another one of the same name."""
+def test_a_missing_recording_is_named(tmp_path: Path) -> None:
+    """On a machine without the folder, or with a different one under the same name."""
     root = tmp_path / "gone"
     write(root, 20, segment_s=10)
     rec = booktape.open(root)

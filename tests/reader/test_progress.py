@@ -1,4 +1,4 @@
-"""A bar for a person who waits; nothing for anybody else."""
+"""A progress bar for a person who waits, and nothing for any other output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def shown(screen: Console) -> str:
 
 
 def test_a_long_reading_shows_its_bar() -> None:
-    """With what is read; every item comes through, in order."""
+    """With the name of what is read; every item comes through, in order."""
     screen = console()
     items = list(range(LONG))
     assert list(tracked(items, "reading BTCUSDT", screen)) == items
@@ -30,14 +30,14 @@ def test_a_long_reading_shows_its_bar() -> None:
 
 
 @pytest.mark.parametrize(("count", "terminal"), [(LONG - 1, True), (LONG, False)])
-def test_otherwise_nothing_is_written(count: int, *, terminal: bool) -> None:
-    """A short one, or one into a file or a pipe."""
+def test_no_bar_is_written_otherwise(count: int, *, terminal: bool) -> None:
+    """For a short reading, or into a file or a pipe."""
     screen = console(terminal=terminal)
     assert len(list(tracked(range(count), "reading", screen))) == count
     assert shown(screen) == ""
 
 
-def test_a_reading_that_is_left_takes_its_bar_away() -> None:
+def test_an_abandoned_reading_removes_its_bar() -> None:
     """The next one can show its own."""
     screen = console()
     for item in tracked(range(LONG), "left", screen):
@@ -47,8 +47,8 @@ def test_a_reading_that_is_left_takes_its_bar_away() -> None:
     assert "second" in shown(screen)
 
 
-def test_a_screen_that_is_taken_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two readings side by side, or one inside another display: the items come all the same."""
+def test_a_screen_already_in_use_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two readings in parallel, or one inside another display: the items still come."""
     screen = console()
     monkeypatch.setattr(Progress, "start", _refuse)
     assert list(tracked(range(LONG), "reading", screen)) == list(range(LONG))

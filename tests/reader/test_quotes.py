@@ -23,7 +23,7 @@ from verify.small import edit_table, sealed
 
 
 def from_lists(books: booktape.Snapshots) -> list[dict[str, Any]]:
-    """The same, taken from whole books."""
+    """The same, computed from whole books."""
     found = []
     for row in books.to_arrow().to_pylist():
         firsts = {best: next(iter(row[of]), None) for best, of in FIRST_OF.items()}
@@ -36,7 +36,7 @@ def from_lists(books: booktape.Snapshots) -> list[dict[str, Any]]:
 def test_a_quote_is_the_first_level_of_its_row(
     name: str, symbol: str, request: pytest.FixtureRequest
 ) -> None:
-    """Row by row, of any time, sealed or not."""
+    """Row by row, at any time, sealed or not."""
     rec = booktape.open(request.getfixturevalue(name))
     dice = random.Random(2)
     for _ in range(20):
@@ -48,7 +48,7 @@ def test_a_quote_is_the_first_level_of_its_row(
 
 
 def test_an_empty_side_has_no_price(tmp_path: Path) -> None:
-    """Null, in the columns as in frames."""
+    """It is null, in the columns and in frames."""
     record(tmp_path)
     rec = booktape.open(tmp_path)
     found = rec.quotes(ETH).to_arrow().to_pylist()
@@ -59,7 +59,7 @@ def test_an_empty_side_has_no_price(tmp_path: Path) -> None:
 
 
 def without_levels(root: Path) -> None:
-    """Overwrite every list of levels of every file: what decodes one of them fails."""
+    """Overwrite every list of levels in every file: decoding any of them fails."""
     for path in sealed(root, "snapshots"):
         content = bytearray(path.read_bytes())
         metadata = pq.read_metadata(path)
@@ -73,7 +73,7 @@ def without_levels(root: Path) -> None:
 
 
 def test_no_level_is_read(sealed: Path, tmp_path: Path) -> None:
-    """Quotes, a grid of them, and the mean spread are the same where every level is garbage."""
+    """Quotes, a grid of them, and the mean spread stay the same if every level is garbage."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     without_levels(root)
@@ -87,7 +87,7 @@ def test_no_level_is_read(sealed: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_of_table_format_1_has_quotes_too(sealed: Path, tmp_path: Path) -> None:
-    """From its lists; and so has an archive in which only some files are older."""
+    """From its lists; so has an archive in which only some files are older."""
     rec = booktape.open(sealed)
     expected = rec.quotes("BTCUSDT").to_arrow(), rec.snapshots("BTCUSDT", depth=2).to_arrow()
     root = tmp_path / "copy"
@@ -101,7 +101,7 @@ def test_a_file_of_table_format_1_has_quotes_too(sealed: Path, tmp_path: Path) -
 
 
 def test_a_grid_of_quotes_is_that_of_books(rec: booktape.Recording) -> None:
-    """The last known ones of each interval; null in a gap."""
+    """The last known quotes of each interval; null in a gap."""
     grid = rec.quotes("BTCUSDT").resample("3s").to_arrow()
     books = rec.snapshots("BTCUSDT", depth=1).resample("3s").to_arrow("wide")
     assert grid["time"] == books["time"]
@@ -111,8 +111,8 @@ def test_a_grid_of_quotes_is_that_of_books(rec: booktape.Recording) -> None:
     assert grid["best_bid"].null_count == 5
 
 
-def test_nothing_is_an_empty_frame(rec: booktape.Recording) -> None:
-    """With the same columns; a symbol that is not there is named."""
+def test_an_empty_result_is_an_empty_frame(rec: booktape.Recording) -> None:
+    """With the same columns; a missing symbol is named."""
     none = rec.quotes("BTCUSDT", moment(-9), moment(-8))
     assert none.to_arrow() == QUOTES.empty_table()
     assert none.resample("1s").to_arrow().num_rows == 0
@@ -122,7 +122,7 @@ def test_nothing_is_an_empty_frame(rec: booktape.Recording) -> None:
 
 @pytest.mark.parametrize("shape", ["wide", "long"])
 def test_quotes_have_no_levels_to_show(rec: booktape.Recording, shape: Any) -> None:
-    """The sentence says what has."""
+    """The sentence says what has them."""
     for quotes in (rec.quotes("BTCUSDT"), rec.quotes("BTCUSDT").resample("1s")):
         with pytest.raises(UsageError, match=rf"no levels to show as {shape}. Use snapshots\("):
             quotes.to_arrow(shape)
@@ -133,7 +133,7 @@ def test_quotes_have_no_levels_to_show(rec: booktape.Recording, shape: Any) -> N
 def test_all_of_a_file_is_read_at_once(
     rec: booktape.Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without lists a row takes some 80 bytes, so that small pieces would only cost time."""
+    """Without lists a row takes about 80 bytes, so small pieces would only cost time."""
     read: list[tuple[int, ...]] = []
     whole = pq.ParquetFile.read_row_groups
 
@@ -150,7 +150,7 @@ def test_all_of_a_file_is_read_at_once(
 def test_memory_is_bounded_however_many_row_groups_a_file_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Groups are decoded together only up to a number of rows. (The limit is scaled down.)"""
+    """Groups are decoded together only up to a certain number of rows. (The limit is scaled down.)"""
     write(tmp_path, 2_000, segment_s=3_600)
     whole = booktape.open(tmp_path).quotes("BTCUSDT")
     assert [batch.num_rows for batch in whole.batches()] == [2_000]

@@ -1,4 +1,4 @@
-"""The cells of a heatmap: each size in the cell of its price, and nothing where nothing was known."""
+"""The cells of a heatmap: each size in the cell of its price, and nothing where the book was not known."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ BOOK = {
 
 
 def test_each_size_is_in_the_cell_of_its_price() -> None:
-    """Sizes of a cell add up; what lies outside the picture is left out."""
+    """The sizes of a cell add up; sizes outside the picture are left out."""
     prices = PriceAxis.between(99.0, 100.5, tick=0.1, bins=3)
     assert (prices.low, prices.step, prices.bins, prices.high) == (99.0, 0.5, 3, 100.5)
     assert paint(batch(BOOK), prices).tolist() == [[4.0, 2.0, 25.0]]
 
 
-def test_an_unknown_book_is_no_empty_one() -> None:
-    """NaN in its whole column, beside a known book that is zero where nothing rests."""
+def test_an_unknown_book_is_not_an_empty_one() -> None:
+    """Its whole column is NaN, while a known book has zero where there are no orders."""
     cells = paint(batch(None, {**BOOK, "bid_price": [], "bid_size": []}), PriceAxis(99.0, 0.5, 3))
     assert np.isnan(cells[0]).all()
     assert cells[1].tolist() == [0.0, 0.0, 24.0]
 
 
 def test_a_price_on_an_edge_belongs_to_the_cell_above() -> None:
-    """Although doubles of decimals lie a hair beside their multiples of the step."""
+    """Although the doubles of decimals differ slightly from the multiples of the step."""
     prices = PriceAxis.between(0.1, 100.0, tick=0.1, bins=10_000)
     on_edges = np.arange(1, 1_001) / 10
     assert prices.step == 0.1
@@ -52,7 +52,7 @@ def test_a_price_on_an_edge_belongs_to_the_cell_above() -> None:
 
 
 def test_no_cell_is_smaller_than_a_tick() -> None:
-    """Or every other one would be empty for no reason of the market's."""
+    """Otherwise every other cell would be empty for no reason of the market's."""
     assert PriceAxis.between(100, 101, tick=0.5, bins=100).bins == 2
 
 
@@ -63,6 +63,6 @@ def test_steps_are_round(value: float, expected: float) -> None:
 
 
 def test_the_tick_is_the_smallest_step_between_prices() -> None:
-    """Over all columns; a single price has none."""
+    """Over all columns; a single price gives no tick."""
     assert tick_of([np.array([100.3, 100.1]), np.array([100.2, 105.0])]) == 0.1
     assert tick_of([np.array([100.3])]) == 0.0

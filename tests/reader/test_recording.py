@@ -1,4 +1,4 @@
-"""The public reader: the same answers as other tools, few imports, mistakes named."""
+"""The public reader: the same answers as other tools, few imports, and mistakes that are named."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def by_iterating(root: Path) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("ask", [by_polars, by_pandas, by_reader, by_readers_array, by_iterating])
-def test_one_question_has_one_answer(sealed: Path, ask: Any) -> None:
-    """DuckDB's: rows, best bid, mean spread, summed sizes, epochs, last id of two minutes."""
+def test_every_tool_gives_the_same_answers(sealed: Path, ask: Any) -> None:
+    """DuckDB's: rows, best bid, mean spread, summed sizes, epochs, and the last id of two minutes."""
     answer = by_duckdb(sealed)
     assert answer[0] == 110
     assert ask(sealed) == pytest.approx(answer, rel=1e-12)
@@ -109,7 +109,7 @@ def test_nothing_is_loaded_before_it_is_needed() -> None:
 
 
 def test_every_public_name_is_found(rec: booktape.Recording) -> None:
-    """Lazily, in `dir`, and the same as in the reader; others are refused as Python does."""
+    """Lazily, in `dir`, and the same object as in the reader; other names are refused as Python does."""
     for name in booktape.__all__:
         assert getattr(booktape, name) is getattr(reader, name)
         assert name in dir(booktape)
@@ -127,7 +127,7 @@ def test_a_depth_below_one_is_refused(rec: booktape.Recording, depth: int) -> No
 
 
 def test_a_naive_time_is_refused_everywhere(rec: booktape.Recording) -> None:
-    """By every call that takes one, at once."""
+    """At once, by every call that takes a time."""
     with pytest.raises(UsageError, match="has no time zone"):
         rec.snapshots("BTCUSDT", "2026-06-09T00:00")
     with pytest.raises(UsageError, match="has no time zone"):

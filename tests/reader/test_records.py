@@ -1,4 +1,4 @@
-"""A book's best prices, and what there is of them when a side is empty."""
+"""A book's best prices, and which of them exist if a side is empty."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def book(bids: list[float], asks: list[float]) -> booktape.Book:
     return booktape.Book.of(row)
 
 
-def test_a_full_book() -> None:
-    """Best, middle, spread; times lose their nanoseconds."""
+def test_a_full_book_has_its_prices() -> None:
+    """Best, middle and spread; times lose their nanoseconds."""
     full = book([99.0, 98.0], [101.0])
     assert (full.best_bid, full.best_ask, full.mid, full.spread) == (99.0, 101.0, 100.0, 2.0)
     assert (full.event_time, full.receive_time.microsecond) == (None, 1)
@@ -25,7 +25,7 @@ def test_a_full_book() -> None:
 
 @pytest.mark.parametrize(("bids", "asks"), [([], [101.0]), ([99.0], []), ([], [])])
 def test_an_empty_side_has_no_best(bids: list[float], asks: list[float]) -> None:
-    """None, never a number."""
+    """It is None, never a number."""
     half = book(bids, asks)
     assert (half.best_bid, half.best_ask) == (
         bids[0] if bids else None,

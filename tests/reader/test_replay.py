@@ -30,13 +30,13 @@ def levels(book: booktape.Book) -> tuple[Levels, Levels]:
 
 
 def known(second: float) -> bool:
-    """Whether the book was known then."""
+    """Whether the book was known at that time."""
     return not any(cut < second < cut + 10 for cut in CUTS)
 
 
 @pytest.mark.parametrize("name", ["sealed", "running"])
 def test_at_any_moment_the_book_is_the_oracles(name: str, request: pytest.FixtureRequest) -> None:
-    """Or it is refused: exactly inside the gaps. Around every edge of segments and gaps, too."""
+    """Or it is refused, exactly inside the gaps. Also around every edge of segments and gaps."""
     rec = booktape.open(request.getfixturevalue(name))
     true = list(truths("BTCUSDT"))
     edges = [edge + d for edge in (0, 100, 200, *CUTS, *(c + 10 for c in CUTS)) for d in (0, 0.5)]
@@ -53,10 +53,10 @@ def test_at_any_moment_the_book_is_the_oracles(name: str, request: pytest.Fixtur
         assert levels(book) == (truth.bids, truth.asks)
 
 
-def test_before_and_after_everything_nothing_is_claimed(
+def test_nothing_is_claimed_before_and_after_the_recording(
     rec: booktape.Recording, running: Path
 ) -> None:
-    """Neither before the first snapshot nor behind the last record, sealed or not."""
+    """Neither before the first snapshot nor after the last record, sealed or not."""
     with pytest.raises(BookNotKnown, match="no tape has this time"):
         rec.at("BTCUSDT", moment(-1))
     with pytest.raises(BookNotKnown, match="the recording ends at 2026-06-09 00:04:59"):
@@ -65,15 +65,15 @@ def test_before_and_after_everything_nothing_is_claimed(
         booktape.open(running).at("BTCUSDT", moment(299.5))
 
 
-def test_at_before_the_first_snapshot_came(tmp_path: Path) -> None:
-    """The symbol is on tape, its book is not."""
+def test_at_refuses_a_moment_before_the_first_snapshot(tmp_path: Path) -> None:
+    """The symbol is on the tape, but its book is not."""
     write(tmp_path, 3, segment_s=100)
     with pytest.raises(BookNotKnown, match="not known yet"):
         booktape.open(tmp_path).at("XRPUSDT", moment(1))
 
 
-def test_at_can_be_cut(rec: booktape.Recording) -> None:
-    """To the depth requested."""
+def test_at_can_limit_the_depth(rec: booktape.Recording) -> None:
+    """To the requested number of levels."""
     assert len(rec.at("BTCUSDT", moment(20), depth=2).bid_price) == 2
 
 
@@ -82,7 +82,7 @@ def test_at_can_be_cut(rec: booktape.Recording) -> None:
 def test_replay_yields_every_event_and_the_book_after_it(
     name: str, symbol: str, request: pytest.FixtureRequest
 ) -> None:
-    """With the event itself, none for the snapshots, and the gaps where they lie."""
+    """With the event itself, or None for snapshots, and with the gaps where they lie."""
     rec = booktape.open(request.getfixturevalue(name))
     items = list(rec.replay(symbol))
     steps = [item for item in items if isinstance(item, booktape.Step)]
@@ -110,14 +110,14 @@ def test_replay_yields_every_event_and_the_book_after_it(
 
 
 def test_a_recording_that_ended_replays_to_an_open_gap(rec: booktape.Recording) -> None:
-    """What comes after it is not known."""
+    """The time after it is not known."""
     *_, last = rec.replay("BTCUSDT")
     assert isinstance(last, booktape.Gap)
     assert (last.reason, last.end_time) == ("stopped", None)
 
 
-def test_events_that_were_held_for_a_snapshot_come_with_it(tmp_path: Path) -> None:
-    """Each is matched with the row that it made, not with the record that let it through."""
+def test_events_held_for_a_snapshot_come_with_it(tmp_path: Path) -> None:
+    """Each is matched with the row that it made, not with the record that released it."""
     record(tmp_path)
     items = list(booktape.open(tmp_path).replay(BTC))
     steps = [item for item in items if isinstance(item, booktape.Step)]
@@ -132,8 +132,8 @@ def test_events_that_were_held_for_a_snapshot_come_with_it(tmp_path: Path) -> No
         assert tuple(side.tolist() for side in sides) == row
 
 
-def test_a_stretch_is_replayed_from_the_tapes_it_lies_on(rec: booktape.Recording) -> None:
-    """Start included, end not; from any segment to any other, and nothing beyond."""
+def test_a_range_of_time_is_replayed_from_its_tapes(rec: booktape.Recording) -> None:
+    """The start is included, the end is not; from any segment to any other, and nothing beyond."""
     everything = [s for s in rec.replay("BTCUSDT") if isinstance(s, booktape.Step)]
     for start, end in ((0, 1), (20, 60), (90, 110), (99, 201), (145, 155), (250, 400)):
         found = list(rec.replay("BTCUSDT", moment(start), moment(end), depth=1))
@@ -144,8 +144,8 @@ def test_a_stretch_is_replayed_from_the_tapes_it_lies_on(rec: booktape.Recording
         assert len(gaps) == sum(start < cut + 10 and cut < end for cut in CUTS) + (end > 300)
 
 
-def test_a_tape_that_is_missing_in_between_is_not_passed_over(sealed: Path, tmp_path: Path) -> None:
-    """It is an undeclared gap, and a warning says which; `at` claims nothing inside it."""
+def test_a_missing_tape_in_the_middle_is_not_skipped_silently(sealed: Path, tmp_path: Path) -> None:
+    """It becomes an undeclared gap, and a warning names it; `at` claims nothing inside it."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     tapes = sorted(root.glob("tape/*/*"))
@@ -166,7 +166,7 @@ def test_a_tape_that_is_missing_in_between_is_not_passed_over(sealed: Path, tmp_
 
 
 def test_frames_that_waited_while_a_tape_was_opened_are_found(tmp_path: Path) -> None:
-    """They stand on the worker's next tape, with stamps from before it began."""
+    """They are on the worker's next tape, with stamps from before it began."""
     with open_archive(tmp_path) as archive:
         openings = {
             symbol: replace(OPENING, received_ns=0, symbols=(symbol,)) for symbol in (BTC, ETH)
@@ -193,8 +193,8 @@ def test_frames_that_waited_while_a_tape_was_opened_are_found(tmp_path: Path) ->
         assert ids == [1, 2, 3]
 
 
-def test_each_worker_has_tapes_of_its_own(tmp_path: Path) -> None:
-    """Whichever a symbol is on, its book is found at any moment, and its events in any stretch."""
+def test_each_worker_has_its_own_tapes(tmp_path: Path) -> None:
+    """A symbol's book is found at any moment, and its events in any range, whichever tapes it is on."""
     write_by_workers(tmp_path, 300, segment_s=100)
     rec = booktape.open(tmp_path)
     for symbol in SYMBOLS:
@@ -206,8 +206,8 @@ def test_each_worker_has_tapes_of_its_own(tmp_path: Path) -> None:
             assert ids == list(range(start, end))
 
 
-def test_a_worker_may_be_behind_with_its_sealing(tmp_path: Path) -> None:
-    """Its tape is older than some that are sealed, and is read in its place."""
+def test_a_worker_may_be_late_with_its_sealing(tmp_path: Path) -> None:
+    """Its tape is older than some sealed ones, and is read in its place."""
     write_by_workers(tmp_path, 300, segment_s=100)
     tape = sorted(tmp_path.glob("tape/*/*w1*"))[1]
     behind = tmp_path / "unsealed" / tape.name.removesuffix(".jsonl.zst")
@@ -220,8 +220,8 @@ def test_a_worker_may_be_behind_with_its_sealing(tmp_path: Path) -> None:
     assert ids == list(range(50, 250))
 
 
-def test_a_symbol_without_a_tape(rec: booktape.Recording) -> None:
-    """It is said, not replayed as nothing."""
+def test_a_symbol_without_a_tape_is_reported(rec: booktape.Recording) -> None:
+    """It is not replayed as if it had no events."""
     with pytest.raises(NotRecorded, match="no tape of XRPUSDT"):
         list(rec.replay("XRPUSDT"))
 

@@ -1,4 +1,4 @@
-"""A regular grid: never a value from another epoch, never one from the future."""
+"""A regular grid: never a value from another epoch or from the future."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from reader.truth import moment, truths
 
 
 def by_hand(interval_s: float) -> list[tuple[datetime, int | None, int | None]]:
-    """Interval, update id, epoch: for each interval the last book that was known in it."""
+    """Interval, update id and epoch: for each interval the last book known in it."""
     rows = list(truths("BTCUSDT"))
     found: list[tuple[datetime, int | None, int | None]] = []
     number = 0
     while number * interval_s <= rows[-1].second:
         begin, end = number * interval_s, (number + 1) * interval_s
         last = [row for row in rows if row.second < end][-1]
-        # Known from the row to the next gap: it counts if that reaches into the interval.
+        # Known from the row to the next gap: the book counts if that time reaches into the interval.
         lost = next((cut for cut in CUTS if last.second <= cut <= begin), None)
         known = last.second >= begin or lost is None
         pair = (last.update_id, last.epoch) if known else (None, None)
@@ -38,7 +38,7 @@ def by_hand(interval_s: float) -> list[tuple[datetime, int | None, int | None]]:
 def test_each_interval_has_the_last_book_known_in_it(
     name: str, interval: str, request: pytest.FixtureRequest
 ) -> None:
-    """Filled while its epoch lasts; null in a gap. Compared with a plain loop."""
+    """Carried forward while its epoch lasts; null in a gap. Compared with a plain loop."""
     length = {"100ms": 0.1, "1s": 1, "3s": 3, "60s": 60, "1h": 3_600}[interval]
     rec = booktape.open(request.getfixturevalue(name))
     table = rec.snapshots("BTCUSDT", depth=1).resample(interval).to_arrow()
@@ -46,14 +46,14 @@ def test_each_interval_has_the_last_book_known_in_it(
     assert list(zip(*columns, strict=True)) == by_hand(length)
 
 
-def test_the_grid_is_that_of_the_clock_since_1970(rec: booktape.Recording) -> None:
-    """Wherever a recording begins, so that two of them have the same intervals."""
+def test_the_grid_is_aligned_to_1970(rec: booktape.Recording) -> None:
+    """Wherever a recording begins, so two recordings have the same intervals."""
     table = rec.snapshots("BTCUSDT", depth=1).resample("7s").to_arrow()
     assert moment(0) - table["time"][0].as_py() == timedelta(seconds=BEGIN_S % 7)
 
 
 def test_inside_a_gap_everything_is_null(rec: booktape.Recording) -> None:
-    """In every shape; `long` has no row, arrays have NaN. The symbol and the time stay."""
+    """In every shape; `long` has no row, and arrays have NaN. The symbol and the time stay."""
     rows = rec.snapshots("BTCUSDT", depth=2).resample("1s")
     wide = rows.to_pandas("wide").set_index("time")
     hole = wide.loc[moment(40) : moment(49)]
@@ -69,7 +69,7 @@ def test_inside_a_gap_everything_is_null(rec: booktape.Recording) -> None:
 
 
 def test_differences_across_a_gap_are_null(rec: booktape.Recording) -> None:
-    """Which is what the nulls are for."""
+    """The nulls are there for this reason."""
     frame = rec.snapshots("BTCUSDT", depth=1).resample("1s").to_pandas("wide")
     steps = frame.set_index("time")["update_id"].diff()
     assert steps.loc[moment(50) : moment(50)].isna().all()
@@ -77,7 +77,7 @@ def test_differences_across_a_gap_are_null(rec: booktape.Recording) -> None:
 
 
 def test_epochs_without_a_gap_between_them_are_not_joined(sealed: Path, tmp_path: Path) -> None:
-    """Even when the files that tell of the gap are missing."""
+    """Even if the files that declare the gap are missing."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     shutil.rmtree(root / "gaps")
@@ -86,7 +86,7 @@ def test_epochs_without_a_gap_between_them_are_not_joined(sealed: Path, tmp_path
 
 
 def test_a_quiet_book_is_known_until_its_epoch_ends(tmp_path: Path) -> None:
-    """Across row groups, a row counts until the next one."""
+    """A row counts until the next one, even across row groups."""
     write(tmp_path, 1_300, segment_s=3_600)
     rows = booktape.open(tmp_path).snapshots("BTCUSDT", depth=1)
     halves = rows.resample("500ms").to_arrow()
@@ -101,7 +101,7 @@ def test_an_array_of_epochs_needs_no_null(rec: booktape.Recording) -> None:
     assert rows.epochs().tolist() == [1] * 30
 
 
-def test_what_is_no_interval_is_refused(rec: booktape.Recording) -> None:
+def test_an_invalid_interval_is_refused(rec: booktape.Recording) -> None:
     """Before anything is read."""
     with pytest.raises(UsageError, match="1x is not a valid duration"):
         rec.snapshots("BTCUSDT").resample("1x")

@@ -36,8 +36,10 @@ def test_every_row_is_the_oracles_book(rec: booktape.Recording, symbol: str) -> 
         assert list(zip(row["ask_price"], row["ask_size"], strict=True)) == truth.asks
 
 
-def test_a_query_takes_start_and_leaves_end(rec: booktape.Recording, running: Path) -> None:
-    """Any stretch of time, also one that begins or ends between rows, or lies outside."""
+def test_a_query_includes_its_start_and_excludes_its_end(
+    rec: booktape.Recording, running: Path
+) -> None:
+    """For any range, including one that begins or ends between rows, or lies outside."""
     everything = rec.snapshots("BTCUSDT").to_arrow()
     times: list[Any] = everything["receive_time"].to_pylist()
     dice = random.Random(1)
@@ -49,7 +51,7 @@ def test_a_query_takes_start_and_leaves_end(rec: booktape.Recording, running: Pa
             assert found == everything.filter(pa.array(wanted)), (start, end)
 
 
-def test_depth_cuts_the_lists_and_nothing_else(rec: booktape.Recording) -> None:
+def test_depth_shortens_the_lists_and_nothing_else(rec: booktape.Recording) -> None:
     """The best levels remain; a depth beyond the book changes nothing."""
     whole = rec.snapshots("BTCUSDT").to_arrow()
     top = rec.snapshots("BTCUSDT", depth=3).to_arrow()
@@ -60,10 +62,10 @@ def test_depth_cuts_the_lists_and_nothing_else(rec: booktape.Recording) -> None:
 
 
 @pytest.mark.parametrize("depth", [None, 2])
-def test_the_unsealed_end_reads_as_what_it_will_be_sealed_as(
+def test_the_unsealed_end_reads_as_it_will_once_sealed(
     rec: booktape.Recording, running: Path, depth: int | None
 ) -> None:
-    """Row by row; and `unsealed=False` leaves it out."""
+    """Row by row; `unsealed=False` leaves it out."""
     later = booktape.open(running)
     for symbol in SYMBOLS:
         sealed = rec.snapshots(symbol, depth=depth).to_arrow()
@@ -75,7 +77,7 @@ def test_the_unsealed_end_reads_as_what_it_will_be_sealed_as(
 
 
 def test_a_row_whose_event_was_held_over_midnight_is_found(tmp_path: Path) -> None:
-    """Its file's date is another day than its stamp's."""
+    """The date in its file's name differs from the date of its stamp."""
     write(tmp_path, 3, segment_s=100)
     folder = tmp_path / "snapshots" / "symbol=BTCUSDT"
     (file,) = folder.glob("*/*.parquet")
@@ -86,10 +88,10 @@ def test_a_row_whose_event_was_held_over_midnight_is_found(tmp_path: Path) -> No
     assert rows.to_arrow().num_rows == 1
 
 
-def test_of_files_of_other_times_the_footer_is_read_once(
+def test_footers_of_files_of_other_times_are_read_once(
     sealed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A query of another week costs a look at what the files say of themselves; the next one nothing."""
+    """A query for another week reads only the footers of the files; the next one reads nothing."""
     place = ArchiveFiles.find(sealed)
     opened: list[str] = []
     really = place.open
@@ -129,7 +131,7 @@ def test_row_groups_of_other_times_are_not_read(
 
 
 def test_memory_is_that_of_one_group(tmp_path: Path) -> None:
-    """Six groups need no more than two, as long as they are not kept."""
+    """Six groups need no more than two, if they are not kept."""
     peaks = []
     for seconds in (1_200, 3_600):
         write(tmp_path / str(seconds), seconds, segment_s=86_400)
@@ -144,14 +146,14 @@ def test_memory_is_that_of_one_group(tmp_path: Path) -> None:
 
 
 def test_a_long_unsealed_end_comes_in_batches_too(tmp_path: Path) -> None:
-    """As many rows at a time as a row group would have, and all of them."""
+    """Each has at most as many rows as a row group, and together they have all rows."""
     write(tmp_path, 700, segment_s=3_600, seal=False)
     found = list(booktape.open(tmp_path).snapshots("BTCUSDT", depth=1).batches())
     assert [batch.num_rows for batch in found] == [600, 100]
 
 
-def test_a_symbol_that_is_not_there(rec: booktape.Recording) -> None:
-    """It is said which ones are; one whose time was empty is not a mistake."""
+def test_a_missing_symbol_is_reported(rec: booktape.Recording) -> None:
+    """The error lists the existing ones; a symbol without rows in the requested time is not a mistake."""
     with pytest.raises(NotRecorded, match=r"has no data for BTCUSD\. It has: BTCUSDT, ETHUSDT.$"):
         rec.snapshots("BTCUSD").to_arrow()
     assert rec.snapshots("BTCUSDT", "1999-01-01T00:00Z", "1999-01-02T00:00Z").to_arrow() == (
@@ -159,7 +161,7 @@ def test_a_symbol_that_is_not_there(rec: booktape.Recording) -> None:
     )
 
 
-def test_a_recording_that_has_just_begun(tmp_path: Path) -> None:
+def test_a_recording_that_has_just_begun_can_be_read(tmp_path: Path) -> None:
     """Its symbols and rows are there before the first segment is sealed."""
     write(tmp_path, 5, segment_s=100, seal=False)
     rec = booktape.open(tmp_path)
@@ -168,8 +170,8 @@ def test_a_recording_that_has_just_begun(tmp_path: Path) -> None:
     assert booktape.open(tmp_path, unsealed=False).symbols() == []
 
 
-def test_a_recording_with_everything(tmp_path: Path) -> None:
-    """Two connections, garbage, a symbol that is not ASCII: as the function says, nulls included."""
+def test_a_recording_with_everything_can_be_read(tmp_path: Path) -> None:
+    """Two connections, garbage, a symbol that is not ASCII: as the function produces it, nulls included."""
     record(tmp_path)
     rec = booktape.open(tmp_path)
     truth = expected(RECORDS)
@@ -183,7 +185,7 @@ def test_a_recording_with_everything(tmp_path: Path) -> None:
         assert found == rows
 
 
-def test_a_segment_that_is_sealed_only_half_is_not_read_twice(tmp_path: Path) -> None:
+def test_a_half_sealed_segment_is_not_read_twice(tmp_path: Path) -> None:
     """One symbol's file has its final name already, the other's rows come from the tape."""
     with open_archive(tmp_path) as archive:
         perform(archive)
@@ -197,8 +199,8 @@ def test_a_segment_that_is_sealed_only_half_is_not_read_twice(tmp_path: Path) ->
     assert {s: booktape.open(tmp_path).snapshots(s).to_arrow() for s in OPENING.symbols} == whole
 
 
-def test_a_gap_reaches_into_a_query_or_not() -> None:
-    """At its ends the book was known; an open gap reaches on."""
+def test_which_gaps_reach_into_a_query() -> None:
+    """At the ends of a gap the book was known; an open gap has no end."""
     first = moment(0)
     second = timedelta(seconds=1)
     gap = booktape.Gap("X", 1, first, first + second, 1, 2, 0, "killed")
@@ -214,7 +216,7 @@ def test_a_gap_reaches_into_a_query_or_not() -> None:
 def test_the_last_row_is_read_from_the_end(
     sealed: Path, running: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sealed or not, and cut to the depth; of the files before it only the footers are read."""
+    """Sealed or not, and cut to the depth; only the footers of earlier files are read."""
     for rec in (booktape.open(running), booktape.open(sealed)):
         for end in (None, moment(250), moment(100), moment(41)):
             *_, book = (

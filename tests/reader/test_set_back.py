@@ -1,4 +1,4 @@
-"""Our clock was set back between two recordings: each question about time has the same answer, in one go and in parts."""
+"""Our clock was set back between two recordings: each query by time has the same result, as a whole and in parts."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ DAYS: Final = 2 * 86_400
 
 
 class Scene(NamedTuple):
-    """Recordings of some seconds each: when they began by our clock, and whether the last one is sealed."""
+    """Recordings of some seconds each: their starts by our clock, and whether the last one is sealed."""
 
     recordings: tuple[tuple[int, int], ...]
     seal: bool = True
 
     def epoch_at(self, second: float) -> int | None:
-        """The epoch of the recording that knew the book then; of several, the one recorded last."""
+        """The epoch of the recording that knew the book then; of several, the latest recording's."""
         known = [
             number
             for number, (begin, seconds) in enumerate(self.recordings, 1)
@@ -76,7 +76,7 @@ def scene(
 
 
 def test_at_finds_every_book_that_was_known(scene: tuple[Scene, booktape.Recording]) -> None:
-    """And none where no recording knew it: a gap between two others hides nothing."""
+    """None is found where no recording knew it: a gap between two others hides nothing."""
     made, rec = scene
     edges = {begin + add for begin, n in made.recordings for add in (-1, 0, n - 1, n)}
     for second in {*edges, *made.seconds()[::11]}:
@@ -92,7 +92,7 @@ def test_at_finds_every_book_that_was_known(scene: tuple[Scene, booktape.Recordi
 
 
 @pytest.mark.parametrize("back_s", [0, DAYS])
-def test_at_knows_nothing_behind_the_last_evidence(tmp_path: Path, back_s: int) -> None:
+def test_at_knows_nothing_after_the_last_evidence(tmp_path: Path, back_s: int) -> None:
     """A book may be lost before its tape ends. The gap says so by its own clock, whenever the next recording began."""
     eth = "ETHUSDT"
     with open_archive(tmp_path) as archive:
@@ -119,7 +119,7 @@ def test_at_knows_nothing_behind_the_last_evidence(tmp_path: Path, back_s: int) 
 
 
 def test_each_row_is_in_one_part(scene: tuple[Scene, booktape.Recording]) -> None:
-    """Whatever is read: those of all parts are those of everything, in the order of recording."""
+    """For every kind of read, the rows of all parts are those of the whole, in order of recording."""
     made, rec = scene
     whole = identities(rec.quotes(BTC))
     assert whole == sorted(whole)
@@ -151,7 +151,7 @@ def test_a_grid_shows_the_book_of_its_time(scene: tuple[Scene, booktape.Recordin
 
 
 def test_the_spread_counts_each_known_second_once(scene: tuple[Scene, booktape.Recording]) -> None:
-    """As many in parts as in one go. Behind a later recording an earlier one counts from its next row on."""
+    """As many in parts as in one go. After a later recording an earlier one counts from its next row on."""
     made, rec = scene
     whole = known_s(rec.spread(BTC, interval="1d"))
     assert whole == sum(
@@ -168,14 +168,14 @@ def known_s(table: pa.Table) -> float:
 
 
 def test_no_gap_ends_before_it_begins(scene: tuple[Scene, booktape.Recording]) -> None:
-    """One that began by one clock and ended by another lies where rows are."""
+    """A gap that began by one clock and ended by another lies where the rows are."""
     _, rec = scene
     gaps = rec.snapshots(BTC).gaps()
     assert all(gap.end_time is None or gap.start_time <= gap.end_time for gap in gaps)
 
 
-def test_info_names_the_recordings(tmp_path: Path) -> None:
-    """Before which our clock was set back, and whose rows it stamped wrongly: here the shorter one's."""
+def test_info_names_the_recordings_around_a_clock_step(tmp_path: Path) -> None:
+    """Those before which our clock was set back, and those with wrong stamps: here those of the shorter one."""
     write_set_back(tmp_path, ((0, 30), (40 - DAYS, 40)))
     first, second = sorted((path.name for path in tmp_path.glob("tape/*/*")), reverse=True)
     code, out, _ = run_here("info", tmp_path)
@@ -185,7 +185,7 @@ def test_info_names_the_recordings(tmp_path: Path) -> None:
     assert f"by more than a day: 30 rows of segment {first.partition('.jsonl')[0]}." in text
 
 
-def test_info_says_nothing_of_a_clock_that_was_right(rec: booktape.Recording, sealed: Path) -> None:
+def test_info_reports_nothing_for_a_right_clock(rec: booktape.Recording, sealed: Path) -> None:
     """Segments that follow each other, with gaps."""
     found = summarize(ArchiveFiles.find(sealed), rec)
     assert not any(own.set_back or own.stray_segments for own in found.symbols)

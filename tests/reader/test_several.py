@@ -21,7 +21,7 @@ SECONDS, CUT = 120, 60
 
 
 def write_one(root: Path, symbol: str) -> None:
-    """As `write` does, of one symbol."""
+    """Like `write`, for one symbol."""
     with open_archive(root) as archive:
         recording = archive.begin(opening(symbol), f"of{symbol}".lower())
         sealing = drive(recording, day(SECONDS, (CUT,), (symbol,)), 50)
@@ -31,7 +31,7 @@ def write_one(root: Path, symbol: str) -> None:
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """An archive of each symbol, and one of both."""
+    """An archive for each symbol, and one for both."""
     root = tmp_path_factory.mktemp("several")
     for symbol in SYMBOLS:
         write_one(root / symbol, symbol)
@@ -40,7 +40,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def everything(recording: Any) -> dict[str, Any]:
-    """What every method of a recording says."""
+    """The results of every method of a recording."""
     found: dict[str, Any] = {
         "symbols": recording.symbols(),
         "coverage": [
@@ -66,7 +66,7 @@ def everything(recording: Any) -> dict[str, Any]:
     return found
 
 
-def test_every_method_says_what_one_archive_of_all_says(roots: list[Path]) -> None:
+def test_every_method_gives_the_same_as_one_archive_of_all(roots: list[Path]) -> None:
     """In whichever order they are named."""
     *parts, both = roots
     whole = everything(booktape.open(both))
@@ -82,7 +82,7 @@ def rows_of(part: booktape.Recording) -> int:
 
 
 def test_a_function_over_all_segments(roots: list[Path]) -> None:
-    """Those of every part, by name."""
+    """The segments of every part, by name."""
     recording = booktape.open(roots[:2])
     names = [part.segment for part in recording.segments()]
     with ThreadPoolExecutor() as executor:
@@ -91,8 +91,8 @@ def test_a_function_over_all_segments(roots: list[Path]) -> None:
     assert sum(found.values()) == len(SYMBOLS) * (SECONDS - 10)
 
 
-def test_a_symbol_in_two_of_them_is_to_be_merged_first(roots: list[Path], tmp_path: Path) -> None:
-    """At the opening, and when a recorder adds it later; the sentence has the command."""
+def test_a_symbol_in_two_archives_must_be_merged_first(roots: list[Path], tmp_path: Path) -> None:
+    """It is refused on opening, or when a recorder adds it later; the sentence has the command."""
     first, second, both = roots
     with pytest.raises(
         CannotMerge, match=f"BTCUSDT is in .*booktape merge {first} {both} --out DIR"
@@ -107,8 +107,8 @@ def test_a_symbol_in_two_of_them_is_to_be_merged_first(roots: list[Path], tmp_pa
     assert booktape.open([first, second]).symbols() == list(SYMBOLS)
 
 
-def test_what_is_not_there_is_one_sentence(roots: list[Path], tmp_path: Path) -> None:
-    """Of all parts; and a part that holds nothing is named."""
+def test_something_missing_is_reported_in_one_sentence(roots: list[Path], tmp_path: Path) -> None:
+    """Missing from all parts; and a part that holds nothing is named."""
     recording = booktape.open(roots[:2])
     with pytest.raises(NotRecorded, match=r"data for XRPUSDT\. They have: BTCUSDT, ETHUSDT"):
         recording.snapshots("XRPUSDT")
@@ -119,7 +119,7 @@ def test_what_is_not_there_is_one_sentence(roots: list[Path], tmp_path: Path) ->
 
 
 def test_damage_is_named_by_its_own_path(roots: list[Path], tmp_path: Path) -> None:
-    """Whichever part it is in; the other is read as ever."""
+    """Whichever part it is in; the other one is read as before."""
     write_one(tmp_path / "other", SYMBOLS[1])
     damaged = next(path for path in final_files(tmp_path / "other") if "snapshots" in path.parts)
     damaged.write_bytes(b"")

@@ -39,7 +39,7 @@ def batch() -> pa.RecordBatch:
 
 
 def test_long_has_one_row_a_level(batch: pa.RecordBatch) -> None:
-    """Bids before asks, best first, counted from 0, with the row's own columns; none for none."""
+    """Bids before asks, best first, counted from 0, with the row's own columns; an empty book has no rows."""
     wanted = [
         (number, side, level, price, price / 10)
         for number, (bids, asks) in enumerate(SIDES)
@@ -58,7 +58,7 @@ def at(values: list[float], level: int) -> float:
 
 
 def test_wide_has_one_column_a_level(batch: pa.RecordBatch) -> None:
-    """Databento's names; what is not there is NaN."""
+    """With Databento's names; a missing level is NaN."""
     found: dict[str, Any] = wide(batch, 3).to_pydict()
     names = ["bid_px_00", "bid_sz_00", "ask_px_00", "ask_sz_00", "bid_px_01"]
     assert list(found)[8:13] == names
@@ -88,8 +88,8 @@ def test_a_slice_of_a_batch_is_shaped_as_itself(batch: pa.RecordBatch) -> None:
     np.testing.assert_array_equal(lobster(part, 3), lobster(batch, 3)[2:])
 
 
-def test_a_shape_that_is_none_is_refused(batch: pa.RecordBatch) -> None:
-    """The sentence names those that are."""
+def test_an_unknown_shape_is_refused(batch: pa.RecordBatch) -> None:
+    """The sentence names the valid ones."""
     with pytest.raises(
         UsageError, match=r"'flat' is not a shape. Choose one of: lists, long, wide"
     ):
@@ -97,7 +97,7 @@ def test_a_shape_that_is_none_is_refused(batch: pa.RecordBatch) -> None:
 
 
 def test_wide_and_the_array_need_a_depth(rec: booktape.Recording) -> None:
-    """Not 40,000 columns by default."""
+    """There are no 40,000 columns by default."""
     rows = rec.snapshots("BTCUSDT")
     with pytest.raises(UsageError, match=r"wide needs a number of levels. Add depth=20"):
         rows.to_arrow("wide")
@@ -108,8 +108,8 @@ def test_wide_and_the_array_need_a_depth(rec: booktape.Recording) -> None:
 
 
 @pytest.mark.parametrize("shape", ["lists", "long", "wide"])
-def test_nothing_has_the_same_columns(rec: booktape.Recording, shape: Any) -> None:
-    """A query without rows gives an empty frame, not a mistake."""
+def test_an_empty_result_has_the_same_columns(rec: booktape.Recording, shape: Any) -> None:
+    """A query without rows gives an empty frame, not an error."""
     some = rec.snapshots("BTCUSDT", depth=2)
     none = rec.snapshots("BTCUSDT", moment(-9), moment(-8), depth=2)
     assert none.to_arrow(shape).schema == some.to_arrow(shape).schema

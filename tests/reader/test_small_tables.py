@@ -1,4 +1,4 @@
-"""`checks` and `notes` are there whether anything was checked or not."""
+"""`checks` and `notes` exist whether or not anything was checked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HALT = SymbolListing(55 * SECOND, BTC, "HALT")
 
 
 def test_an_archive_without_them_has_empty_ones(sealed: Path, tmp_path: Path) -> None:
-    """With their columns: one recorded before they existed reads like any other."""
+    """With their columns: an archive from before they existed reads like any other."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     for name in ("checks", "notes"):
@@ -36,7 +36,7 @@ def test_an_archive_without_them_has_empty_ones(sealed: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("seal", [True, False])
 def test_a_note_is_read_before_and_after_it_is_sealed(tmp_path: Path, *, seal: bool) -> None:
-    """The same row, once."""
+    """It is the same row, once."""
     with open_archive(tmp_path) as archive:
         recording = archive.begin(replace(OPENING, received_ns=50 * SECOND), "run")
         recording.handle(HALT)
@@ -55,7 +55,7 @@ def test_a_note_is_read_before_and_after_it_is_sealed(tmp_path: Path, *, seal: b
 def test_a_segment_that_is_sealed_while_its_tape_is_read_counts_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its notes follow from the tape then, and its file is left for the next query."""
+    """Its notes then come from the tape, and its file is left for the next query."""
     with open_archive(tmp_path) as archive:
         running = archive.begin(replace(OPENING, received_ns=50 * SECOND), "run")
         running.handle(HALT)
@@ -74,7 +74,7 @@ def test_a_segment_that_is_sealed_while_its_tape_is_read_counts_once(
 
 
 def test_a_table_with_other_columns_is_damaged(sealed: Path, tmp_path: Path) -> None:
-    """One that took the place of another: it is named, and hides no other."""
+    """A table in another one's place is named, and hides no other."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     checks = min(root.glob("checks/*/*"))

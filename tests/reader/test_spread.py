@@ -1,4 +1,4 @@
-"""The mean spread over the time that is known: compared with a plain loop, whatever the rows are."""
+"""The mean spread over the known time: compared with a plain loop, for any rows."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_the_mean_is_that_of_every_known_microsecond(
     beyond: int | None,
     data: st.DataObject,
 ) -> None:
-    """Rows of one time, clocks set back, empty sides, epochs with and without a gap, in batches of any length."""
+    """Rows with equal times, clocks set back, empty sides, epochs with and without a gap, in batches of any length."""
     time, epoch, rows = 100, 1, []
     for step, more, bid, ask in drawn:
         time = max(0, time + step)
@@ -122,7 +122,7 @@ def test_the_mean_is_that_of_every_known_microsecond(
 
 
 def sums(table: pa.Table) -> Any:
-    """Known seconds, and the spreads multiplied by theirs."""
+    """Known seconds, and the spreads multiplied by them."""
     spread, bps, known = (table[name].to_numpy() for name in SPREAD.names[1:])
     return np.array([known.sum(), np.nansum(spread * known), np.nansum(bps * known)])
 
@@ -163,7 +163,7 @@ def test_a_time_read_in_parts_has_the_same_seconds(
 
 
 def test_of_two_gaps_of_one_epoch_the_first_ends_it() -> None:
-    """A symbol that was delisted before its book was known again has two."""
+    """A symbol that was delisted before its book was known again has two gaps."""
     gaps = [
         booktape.Gap("X", 1, moment(5), moment(6), 1, 2, 0, "disconnected"),
         booktape.Gap("X", 1, moment(6), moment(9), 1, 2, 0, "delisted"),
@@ -173,7 +173,7 @@ def test_of_two_gaps_of_one_epoch_the_first_ends_it() -> None:
     assert ends_of_epochs(gaps) == {n: int(at.timestamp()) * 10**6 for n, at in ends.items()}
 
 
-def test_what_is_no_interval_is_refused(rec: booktape.Recording) -> None:
+def test_an_invalid_interval_is_refused(rec: booktape.Recording) -> None:
     """Before anything is read."""
     with pytest.raises(UsageError, match="0s is not a valid duration"):
         rec.spread("BTCUSDT", interval="0s")

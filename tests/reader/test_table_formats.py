@@ -1,4 +1,4 @@
-"""An archive of table format 1 gives the answers of its rebuild in format 2, through all four readers, and so do both mixed.
+"""An archive of table format 1 answers like its rebuild in format 2 through all four readers; so does a mixture of both.
 
 The older one is kept in `tests/kept/tables-1`: it was recorded before `snapshots` had columns of best prices.
 """
@@ -29,7 +29,7 @@ from verify.small import verified
 KEPT: Final = Path(__file__).parents[1] / "kept" / "tables-1"
 EVERY: Final = 2
 KEYS: Final = ["symbol", "update_id", "epoch", *FIRST_OF, "bids", "top"]
-"""Of each row; `bids` is how many there are, `top` the sum of the best five sizes of the asks."""
+"""For each row; `bids` is their number, `top` the sum of the best five sizes of the asks."""
 
 Rows: TypeAlias = list[tuple[Any, ...]]
 
@@ -52,7 +52,7 @@ def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mixed(rebuilt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As a recorder leaves it that was upgraded in between: the last segment is of the newest format."""
+    """As left by a recorder that was upgraded in between: the last segment has the newest format."""
     root = tmp_path_factory.mktemp("mixed") / "data"
     shutil.copytree(KEPT, root)
     last = max(path.name for path in files_of(root)).removesuffix(".parquet")
@@ -65,8 +65,8 @@ def formats(root: Path) -> set[int]:
     return {table_format(pq.read_metadata(path)) for path in files_of(root)}
 
 
-def test_they_are_what_they_are_called(rebuilt: Path, mixed: Path) -> None:
-    """One format each, and both."""
+def test_each_archive_has_the_formats_of_its_name(rebuilt: Path, mixed: Path) -> None:
+    """One has format 1, one format 2, and one both."""
     assert (formats(KEPT), formats(rebuilt), formats(mixed)) == ({1}, {2}, {1, 2})
     for path in final_files(rebuilt):
         if path.suffix == ".parquet":
@@ -81,7 +81,7 @@ def test_they_are_what_they_are_called(rebuilt: Path, mixed: Path) -> None:
 
 
 def plain(rows: Any) -> Rows:
-    """Sorted, as plain values: nothing is None, whatever a frame calls it."""
+    """Sorted, as plain values: a missing value is None, whatever a frame calls it."""
     found = [
         tuple(None if isinstance(v, float) and np.isnan(v) else v for v in map(as_python, row))
         for row in rows
@@ -108,7 +108,7 @@ def by_reader(root: Path) -> Rows:
 
 
 def added(sizes: Iterable[float]) -> float:
-    """One after the other, as the other readers do it: from Python 3.12 on, `sum` is more exact than that."""
+    """Added one after the other, as the other readers do: from Python 3.12 on, `sum` is more exact than that."""
     total = 0.0
     for size in sizes:
         total += size
@@ -141,8 +141,10 @@ def first(frame: pd.DataFrame, _: str, of: str) -> Any:
     return frame[of].map(lambda values: values[0] if len(values) else None)
 
 
-def test_four_readers_give_the_answers_of_the_old_archive_from_its_rebuild(rebuilt: Path) -> None:
-    """Row by row, to the last bit: from the lists of the old one, from the columns of the new one."""
+def test_four_readers_get_the_same_answers_from_the_old_archive_and_its_rebuild(
+    rebuilt: Path,
+) -> None:
+    """Row by row, to the last bit: from the lists of the old one and the columns of the new one."""
     expected = by_reader(KEPT)
     assert len(expected) > 100
     assert by_reader(rebuilt) == expected
@@ -160,7 +162,7 @@ def test_four_readers_give_the_answers_of_the_old_archive_from_its_rebuild(rebui
 
 
 def test_everything_else_of_both_is_the_same(rebuilt: Path, mixed: Path) -> None:
-    """Gaps, checks, notes, coverage, a grid, the mean spread; and all are proved."""
+    """Gaps, checks, notes, coverage, a grid and the mean spread; and all rows are proved."""
 
     def answers(root: Path) -> list[Any]:
         rec = booktape.open(root)
@@ -176,7 +178,7 @@ def test_everything_else_of_both_is_the_same(rebuilt: Path, mixed: Path) -> None
     assert expected[0].num_rows > 0
     for root in (rebuilt, mixed):
         assert answers(root) == expected
-    for root in (rebuilt, mixed):  # tests/test_older_archives.py has the old one
+    for root in (rebuilt, mixed):  # tests/test_older_archives.py covers the old one
         report = verified(root)
         assert report.clean, root
         assert report.found.counts_of("BTCUSDT").equal["rows"] > 50
@@ -194,7 +196,7 @@ def bids(root: Path) -> Rows:
 
 
 def by_recipe(recipe: str) -> Rows:
-    """What a recipe finds, run as it stands in the folder that holds `data`."""
+    """The result of a recipe, run as it stands in the folder that holds `data`."""
     if recipe.startswith("SELECT"):
         return plain(duckdb.execute(recipe).fetchall())
     names: dict[str, Any] = {}

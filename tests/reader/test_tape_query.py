@@ -1,4 +1,4 @@
-"""Reading one symbol of a tape gives what reading all of them gives for it."""
+"""Reading one symbol of a tape gives the same as reading all symbols and selecting it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from support.oracle import SECOND, connected, event, frozen, rest, snapshot, str
 
 @pytest.fixture
 def place(tmp_path: Path) -> ArchiveFiles:
-    """The recording with two connections, garbage and everything."""
+    """The recording with two connections, garbage and everything else."""
     record(tmp_path)
     return ArchiveFiles.find(tmp_path)
 
 
 @pytest.mark.parametrize("symbol", [BTC, ETH, YUAN])
-def test_one_symbol_alone_is_as_among_all(place: ArchiveFiles, symbol: str) -> None:
-    """Rows and gaps of every tape, byte for byte, in their order."""
+def test_one_symbol_alone_is_the_same_as_among_all(place: ArchiveFiles, symbol: str) -> None:
+    """The rows and gaps of every tape, byte for byte, in their order."""
     for tape in place.tapes():
         found = [
             [
@@ -43,8 +43,8 @@ def test_one_symbol_alone_is_as_among_all(place: ArchiveFiles, symbol: str) -> N
         assert found[0]
 
 
-def test_lines_of_others_are_not_decoded(place: ArchiveFiles) -> None:
-    """Only those that may concern the symbol reach the decoder."""
+def test_lines_of_other_symbols_are_not_decoded(place: ArchiveFiles) -> None:
+    """Only lines that may concern the symbol reach the decoder."""
     lines = SymbolFilter(frozenset({ETH}))
     tape = place.tapes()[0]
     of_one = [
@@ -57,8 +57,8 @@ def test_lines_of_others_are_not_decoded(place: ArchiveFiles) -> None:
     assert lines.reached_ns == 30 * SECOND
 
 
-def test_a_line_is_passed_over_only_when_it_cannot_concern_the_symbol() -> None:
-    """Small letters in a stream's name, escapes and base64 are all looked at."""
+def test_a_line_is_skipped_only_if_it_cannot_concern_the_symbol() -> None:
+    """Lower case in a stream's name, escapes and base64 are all examined."""
     lines = SymbolFilter(frozenset({BTC}))
     plain = encode_event(event(1, 1, {"1": "1"}))
     other = encode_event(event(1, 1, {"1": "1"}, symbol=ETH))
@@ -71,7 +71,7 @@ def test_a_line_is_passed_over_only_when_it_cannot_concern_the_symbol() -> None:
     )
     assert all(lines(encode_record(StreamMessage(1, 1, payload))) for payload in passed)
     assert not lines(encode_record(StreamMessage(1, 1, other)))
-    # Nor does one of a symbol whose name holds this one's.
+    # Nor does a line of a symbol whose name contains this one's.
     longer = plain.replace(b"BTCUSDT", b"BTCUSDTX"), top.replace(b"btcusdt", b"abtcusdt")
     assert not any(lines(encode_record(StreamMessage(1, 1, payload))) for payload in longer)
     assert lines(encode_record(OPENING))
@@ -81,7 +81,7 @@ def test_a_line_is_passed_over_only_when_it_cannot_concern_the_symbol() -> None:
 
 
 def test_rows_can_be_left_out(place: ArchiveFiles) -> None:
-    """Only those with which an epoch begins."""
+    """Only those that begin an epoch remain."""
     tape = place.tapes()[0]
     rows = [
         o
@@ -92,7 +92,7 @@ def test_rows_can_be_left_out(place: ArchiveFiles) -> None:
 
 
 def test_reading_ends_where_nothing_earlier_can_come(running: Path) -> None:
-    """An event held back, or a book not known, makes it read on."""
+    """A held event, or a book that is not known, makes it read on."""
     place = ArchiveFiles.find(running)
     (tape,) = place.unsealed()
     before_ns = int(moment(210).timestamp()) * SECOND
@@ -102,8 +102,8 @@ def test_reading_ends_where_nothing_earlier_can_come(running: Path) -> None:
     assert [row.update_id for row in rows] == list(range(200, 210))
 
 
-def test_an_event_that_is_held_for_a_snapshot_is_waited_for(tmp_path: Path) -> None:
-    """Its row comes after later records, and belongs to the query by its own stamp."""
+def test_an_event_held_for_a_snapshot_is_waited_for(tmp_path: Path) -> None:
+    """Its row comes after later records, but belongs to the query by its own stamp."""
     with open_archive(tmp_path) as archive:
         recording = archive.begin(OPENING, "run")
         for tape_record in (
@@ -124,7 +124,7 @@ def test_an_event_that_is_held_for_a_snapshot_is_waited_for(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("tail", [b"", b"garbage"])
 def test_a_sealed_tape_that_is_damaged_is_named(place: ArchiveFiles, tail: bytes) -> None:
-    """Its path and what is wrong; an unsealed one just ends there."""
+    """Its path and the damage; an unsealed tape merely ends there."""
     path = Path(place.tapes()[0].path)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2] + tail)

@@ -1,4 +1,4 @@
-"""Each time has the rows of the stretch that was recorded last."""
+"""Each time has the rows of the latest run that recorded it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ spans = st.lists(
 
 @given(spans)
 def test_every_time_has_the_rows_of_the_stretch_recorded_last(drawn: list[Span]) -> None:
-    """Time by time; a stretch is what one run recorded while its clock was not set back."""
+    """For each time separately; a stretch is what one run recorded without its clock being set back."""
     parts = time_order(drawn)
     if not goes_back(drawn):
         assert parts == [Part(number, None, None) for number in range(len(drawn))]
@@ -44,7 +44,7 @@ def test_every_time_has_the_rows_of_the_stretch_recorded_last(drawn: list[Span])
 
 
 def test_a_recording_inside_the_time_of_an_earlier_one_divides_it() -> None:
-    """And one that follows on time, of the same run, has the time between its files."""
+    """If it follows without a step of the clock, in the same run, it also has the time between its files."""
     long, inside, later = Span("a", 0, 99), Span("b", 20, 29), Span("b", 40, 49)
     assert time_order([long, inside, later]) == [
         Part(0, 0, 20),

@@ -1,4 +1,4 @@
-"""The time that a picture shows, and how finely."""
+"""The time range that a picture shows, and its resolution."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def rec(tmp_path_factory: pytest.TempPathFactory) -> booktape.Recording:
     return booktape.open(folder)
 
 
-def test_a_stretch_is_what_was_recorded_of_the_time_asked_for(rec: booktape.Recording) -> None:
-    """Neither the time before the first row nor that after the last one."""
+def test_a_range_is_limited_to_what_was_recorded(rec: booktape.Recording) -> None:
+    """It contains neither the time before the first row nor that after the last one."""
     whole = TimeRange.clip(rec, "BTCUSDT", None, "2036-01-01T00:00:00Z", 600)
     assert (whole.start, whole.end) == (moment(0), moment(119))
     part = TimeRange.clip(rec, "BTCUSDT", moment(10), moment(45), 600)
@@ -38,14 +38,14 @@ def test_a_stretch_is_what_was_recorded_of_the_time_asked_for(rec: booktape.Reco
 def test_intervals_are_round_and_few_enough(
     rec: booktape.Recording, columns: int, interval: float, text: str
 ) -> None:
-    """Never more columns than there is room for."""
+    """There are never more columns than there is room for."""
     found = TimeRange.clip(rec, "BTCUSDT", None, None, columns)
     assert found.interval == timedelta(seconds=interval)
     assert found.interval_text == text
 
 
-def test_a_time_without_rows_is_refused(rec: booktape.Recording) -> None:
-    """And the sentence says when there are some."""
+def test_a_range_without_rows_is_refused(rec: booktape.Recording) -> None:
+    """The sentence says when there are some."""
     with pytest.raises(NotRecorded, match="from 2026-06-09T00:00:00Z to 2026-06-09T00:01:59Z"):
         TimeRange.clip(rec, "BTCUSDT", moment(200), None, 600)
     with pytest.raises(NotRecorded, match="Recorded are: BTCUSDT, ETHUSDT"):

@@ -1,4 +1,4 @@
-"""Moments have a time zone, lengths have a unit."""
+"""Moments have a time zone, and durations have a unit."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_a_moment_is_microseconds_whatever_its_zone(moment: datetime | str) -> N
     ["2026-11-22T10:13:00", "2026-11-22", datetime(2026, 11, 22)],  # noqa: DTZ001 naive
 )
 def test_a_moment_without_a_zone_is_refused(moment: datetime | str) -> None:
-    """The sentence shows how to write it; as written there, it is accepted."""
+    """The sentence shows how to write it, and what it shows is accepted."""
     with pytest.raises(UsageError, match="has no time zone") as refused:
         moment_us(moment)
     proposed = str(refused.value).split("Write ")[1].split(",", 1)[0]
     assert moment_at(moment_us(proposed)).date() == datetime(2026, 11, 22, tzinfo=UTC).date()
 
 
-def test_what_is_no_moment_is_refused() -> None:
+def test_an_invalid_moment_is_refused() -> None:
     """With an example."""
     with pytest.raises(UsageError, match=r"'yesterday' is not a valid time. Write it like 2026"):
         moment_us("yesterday")
@@ -57,13 +57,13 @@ def test_what_is_no_moment_is_refused() -> None:
         (timedelta(seconds=2), 2_000_000),
     ],
 )
-def test_lengths(length: str | timedelta, microseconds: int) -> None:
+def test_durations_are_read(length: str | timedelta, microseconds: int) -> None:
     """A number and a unit, or a timedelta."""
     assert length_us(length) == microseconds
 
 
 @pytest.mark.parametrize("length", ["1", "0s", "-1s", "1.5s", "1 week", timedelta(0)])
-def test_what_is_no_length_is_refused(length: str | timedelta) -> None:
+def test_an_invalid_duration_is_refused(length: str | timedelta) -> None:
     """Nothing is guessed."""
     with pytest.raises(UsageError, match="is not a valid duration"):
         length_us(length)

@@ -1,4 +1,4 @@
-"""Trades as tables: each once, in order, also where they were filled later or are not sealed yet."""
+"""Trades as tables: each once, in order, even if filled later or not yet sealed."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def ids(table: pa.Table) -> list[int]:
     return [row["trade_id"] for row in table.select(["trade_id"]).to_pylist()]
 
 
-def test_all_of_them_by_time(root: Path) -> None:
-    """Those that were filled in a later segment stand where they belong."""
+def test_all_trades_are_in_order_of_time(root: Path) -> None:
+    """Trades filled in a later segment are where they belong."""
     found = booktape.open(root).trades(BTC)
     assert ids(found) == STORED
     row = found.slice(1, 1).to_pylist()[0]
@@ -65,21 +65,21 @@ def test_all_of_them_by_time(root: Path) -> None:
 
 
 def test_a_time_is_that_of_the_trade(root: Path) -> None:
-    """Not of its arrival: what was filled belongs to when it was traded."""
+    """Not that of its arrival: a filled trade belongs to the time when it was traded."""
     start, end = BEGIN + timedelta(seconds=24), BEGIN + timedelta(seconds=30)
     assert ids(booktape.open(root).trades(BTC, start, end)) == list(range(25, 31))
     assert ids(booktape.open(root).trades(BTC, end=BEGIN)) == []
 
 
-def test_a_running_recording(root: Path, running: Path) -> None:
-    """What is not sealed follows from its tape; what is still being filled is in neither table."""
+def test_trades_of_a_running_recording_are_read(root: Path, running: Path) -> None:
+    """Unsealed trades come from the tape; those still being filled are in neither table."""
     assert booktape.open(running).trades(BTC).equals(booktape.open(root).trades(BTC))
     assert len(ids(booktape.open(running, unsealed=False).trades(BTC))) < len(STORED)
     assert booktape.open(running).trade_gaps().num_rows == 0
 
 
-def test_what_is_missing(root: Path) -> None:
-    """One row a range of ids, final."""
+def test_missing_trades_are_listed(root: Path) -> None:
+    """One row for each range of ids; it is final."""
     (row,) = booktape.open(root).trade_gaps().to_pylist()
     assert (row["symbol"], row["first_id"], row["last_id"]) == (BTC, MISSING[0], MISSING[-1])
     assert row["reason"] == "stopped"
@@ -87,8 +87,8 @@ def test_what_is_missing(root: Path) -> None:
     assert booktape.open(root).trade_gaps(ETH).num_rows == 0
 
 
-def test_symbols_without_trades(root: Path) -> None:
-    """The error says how they are recorded."""
+def test_symbols_without_trades_are_refused(root: Path) -> None:
+    """The error says how to record trades."""
     rec = booktape.open(root)
     with pytest.raises(NotRecorded, match="--also trade"):
         rec.trades(ETH)
@@ -96,15 +96,15 @@ def test_symbols_without_trades(root: Path) -> None:
         rec.trades("XRPUSDT")
 
 
-def test_several_archives(root: Path) -> None:
-    """As one."""
+def test_several_archives_read_as_one(root: Path) -> None:
+    """Their trades as well."""
     several = booktape.open([root])
     assert ids(several.trades(BTC)) == STORED
     assert several.trade_gaps().num_rows == several.trade_gaps(BTC).num_rows == 1
 
 
 def test_the_summary_counts_them(root: Path) -> None:
-    """Of each symbol that has any."""
+    """For each symbol that has any."""
     counts = summarize(ArchiveFiles.find(root), booktape.open(root, unsealed=False)).trades
     assert counts == {BTC: (len(STORED), len(MISSING))}
 
@@ -135,8 +135,8 @@ def test_a_price_that_is_not_a_number_is_damage(tmp_path: Path) -> None:
         assert ids(rec.trades(BTC))[0] > 1
 
 
-def test_what_a_killed_recorder_leaves_is_recovered(tmp_path: Path) -> None:
-    """The trades of its last segment, and what was missing then."""
+def test_trades_that_a_killed_recorder_leaves_are_recovered(tmp_path: Path) -> None:
+    """Those of its last segment, and the holes open at that time."""
     write(tmp_path, seal=False)
     with open_archive(tmp_path):
         pass
@@ -147,7 +147,7 @@ def test_what_a_killed_recorder_leaves_is_recovered(tmp_path: Path) -> None:
 
 
 def test_a_rebuilt_archive_has_the_same_files_of_trades(root: Path, tmp_path: Path) -> None:
-    """At another N, byte for byte."""
+    """With another N, byte for byte."""
     rebuild(RebuildRequest(ArchiveFiles.find(root), tmp_path / "again", every=7))
     assert verified(tmp_path / "again").clean
     names = [path.relative_to(root) for path in root.glob("trade*/**/*.parquet")]
@@ -156,8 +156,8 @@ def test_a_rebuilt_archive_has_the_same_files_of_trades(root: Path, tmp_path: Pa
         assert (tmp_path / "again" / name).read_bytes() == (root / name).read_bytes()
 
 
-def test_old_segments_go_with_their_trades(tmp_path: Path) -> None:
-    """Once they are verified; what is left is clean, and says what was removed."""
+def test_old_segments_are_removed_with_their_trades(tmp_path: Path) -> None:
+    """Once they are verified; the remaining archive is clean, and says what was removed."""
     write(tmp_path)
     prune(tmp_path, Rules(everything=Limit(age_s=0)), (BEGIN_S + 10**6) * 10**6)
     assert len(list(tmp_path.glob("trades/*/*/*.parquet"))) == 1

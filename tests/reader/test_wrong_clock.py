@@ -1,4 +1,4 @@
-"""Which rows a wrong clock stamped, and which times of gaps."""
+"""Which rows and which times of gaps were stamped by a wrong clock."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def gap(epoch: int, start_us: int, end_us: int | None) -> Gap:
     return Gap("X", epoch, start, end, 0, 0, 0, "stopped")
 
 
-def test_a_clock_that_never_was_far_off_leaves_nothing_out() -> None:
-    """Events that were held, or a clock that was set right by minutes, are no wrong clock."""
+def test_a_clock_that_was_never_far_off_leaves_nothing_out() -> None:
+    """Held events, or a clock corrected by minutes, are not a wrong clock."""
     groups = [group(0, 100), group(90, 200), group(200 - WRONG_US, 300, epoch=2)]
     assert rightly_stamped(groups) == groups
     assert rightly_stamped([]) == []
 
 
 def test_the_fewest_rows_are_left_out() -> None:
-    """Of a recording whose clock was ahead, or behind, only that one; whichever was longer counts."""
+    """If one recording's clock was ahead or behind, only its rows are left out; the longer recording counts."""
     first, ahead = group(0, 10, 1), group(400 * DAY, 400 * DAY + 10, 2)
     back = group(20, 30, 3)
     assert rightly_stamped([first, ahead, back]) == [first, back]
@@ -76,7 +76,7 @@ def test_no_other_choice_keeps_more(ranges: list[tuple[int, int, int]]) -> None:
 
 
 def test_a_gap_of_a_wrong_clock_lies_between_the_rows_around_it() -> None:
-    """Whichever of its ends was told by that clock; any other gap keeps its times."""
+    """Whichever of its ends that clock stamped; any other gap keeps its times."""
     first, ahead, back = group(0, 10, 1), group(400 * DAY, 400 * DAY + 10, 2), group(20, 30, 3)
     right = rightly_stamped([first, ahead, back])
     between = moment_at(10), moment_at(20)
@@ -90,8 +90,8 @@ def test_a_gap_of_a_wrong_clock_lies_between_the_rows_around_it() -> None:
         assert fit_gap(usual, right) == usual
 
 
-def test_a_time_before_the_last_row_is_wrong_as_well() -> None:
-    """The clock was behind: at the end of the recording, or while the book was not known."""
+def test_a_time_before_the_last_row_is_wrong_too() -> None:
+    """The clock was behind at the end of the recording, or while the book was not known."""
     first, back = group(0, 10, 1), group(20, 30, 3)
     at_the_end = fit_gap(gap(1, -400 * DAY, None), [first])
     assert (at_the_end.start_time, at_the_end.end_time) == (moment_at(10), None)
@@ -107,7 +107,7 @@ def test_a_gap_with_rows_after_it_is_over() -> None:
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
-def test_without_rows_around_it_a_gap_says_what_it_says(epoch: int) -> None:
-    """There is nothing to compare it with."""
+def test_a_gap_without_rows_around_it_keeps_its_times(epoch: int) -> None:
+    """There is nothing to compare them with."""
     untouched = gap(epoch, 5, 400 * DAY)
     assert fit_gap(untouched, []) == untouched

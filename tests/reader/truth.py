@@ -1,4 +1,4 @@
-"""What the reader must say of the synthetic recording, found without the reader.
+"""The expected answers about the synthetic recording, computed without the reader.
 
 The books come from the naive oracle, which shares no code with booktape.
 """
@@ -18,7 +18,7 @@ Levels = list[tuple[float, float]]
 
 
 class Truth(NamedTuple):
-    """A book, as of a second since the recording's beginning."""
+    """A book, as of a second since the start of the recording."""
 
     second: int
     update_id: int

@@ -1,4 +1,4 @@
-"""A recording with trades: two connections lost, one hole filled in the next segment, one that stays open."""
+"""A recording with trades: two connections lost, one hole filled in the next segment, one never filled."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MISSING = range(60, 63)
 
 
 def trade(second: int) -> Trade:
-    """One a second, a tenth of a second before the book's event of that second."""
+    """One a second, a tenth of a second before that second's book event."""
     time_us = (BEGIN_S + second) * 1_000_000 - 105_000
     price, size = 100.0 + second % 7 / 8, (second % 5 + 1) / 4
     return Trade(BTC, second, price, size, time_us, time_us + 1_000, buyer_is_maker=second % 3 == 0)
@@ -39,7 +39,7 @@ def message(second: int) -> StreamMessage:
 
 
 def records() -> Iterator[TapeRecord]:
-    """The day, with trades of the first symbol, of which some are lost."""
+    """The day, with trades of the first symbol, some of which are lost."""
     reached = 0
     for second, record in day(SECONDS, cuts=(CUT,)):
         while reached < second:
