@@ -17,7 +17,7 @@ async def record(
     more: tuple[str, ...] = (),
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Record the built-in exchange until `segments` segments have begun after every book was known.
+    """Record the built-in exchange until `segments` segments have begun since every book was known.
 
     Returns the log. A segment lasts a second.
     """

@@ -1,5 +1,5 @@
-"""The program as its user runs it: its output and its exit code; in a process, or by a call where a process would prove
-no more."""
+"""The program as its user runs it, with output and exit code: in a process, or by a call if a process would prove
+nothing more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BOOKTAPE = (sys.executable, "-m", "booktape")
 
 LOG_S = 120.0
 COMMAND_S = 300.0
-"""Real time, on a machine that may be busy: until the log says something, and until a command has ended."""
+"""Real time on a machine that may be busy: for an expected log message, and for the end of a command."""
 
 _KILLED_S = 60.0
 
@@ -27,11 +27,11 @@ _guards: set[AsyncGenerator[None]] = set()
 
 
 class TooSlow(AssertionError):
-    """The program did not say the expected words, or did not end, within its time."""
+    """The program did not print the expected text, or did not end, in time."""
 
 
 async def start(*arguments: str | Path, **environment: str) -> Process:
-    """A running `booktape …`. It is killed when its event loop is closed: a test that fails leaves nothing behind."""
+    """A running `booktape …`. It is killed when its event loop is closed, so a failing test leaves nothing behind."""
     process = await asyncio.create_subprocess_exec(
         *BOOKTAPE,
         *map(str, arguments),
@@ -50,10 +50,10 @@ async def _killed_at_the_end(process: Process) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        _guards.clear()  # those of one loop, which all end now
+        _guards.clear()  # those of one loop, all of which end now
         if process.returncode is None:
             process.kill()
-            async with asyncio.timeout(_KILLED_S):  # a child of it may hold the pipes
+            async with asyncio.timeout(_KILLED_S):  # a child process may still hold the pipes
                 await process.communicate()
 
 
@@ -78,14 +78,14 @@ async def _read(stream: StreamReader | None, heard: bytearray) -> None:
 
 
 def run_here(*arguments: str | Path) -> tuple[int, str, str]:
-    """The same in this process, many times faster. An unexpected error, which is a traceback there, is raised here."""
+    """The same in this process, many times faster. An unexpected error, a traceback for a user, is raised here."""
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         code = cli.run([str(argument) for argument in arguments])
     return code, out.getvalue(), err.getvalue()
 
 
 async def log_until(process: Process, word: str) -> str:
-    """Wait until the program's log says something; returns everything up to there. Raises TooSlow."""
+    """Wait for a message in the program's log; returns everything up to there. Raises TooSlow."""
     assert process.stderr is not None
     heard = ""
     try:

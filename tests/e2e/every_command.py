@@ -21,11 +21,11 @@ from e2e.commands import BOOKTAPE
 from verify.small import build
 
 Line: TypeAlias = Callable[[Path, Path], list[str | Path]]
-"""The arguments, from the archive and a folder to write to."""
+"""The arguments, made from the archive and a folder to write to."""
 
 
 def _sound(root: Path) -> Path:
-    """Another archive, in which nothing is hostile."""
+    """Another archive, with nothing hostile in it."""
     build(root)
     return root
 
@@ -56,15 +56,15 @@ COMMANDS: Final[Mapping[str, Line]] = MappingProxyType(
         "compact": lambda root, out: [root, "--out", out / "days"],
         "health": lambda _, __: ["http://127.0.0.1:9"],
         "view": lambda root, _: [root, "--web", "127.0.0.1:0"],
-        # It reads nothing.
+        # Reads nothing.
         "completion": lambda _, __: ["bash"],
-        # It reads no archive, but a script of faults.
+        # Reads no archive, only a script of faults.
         "simulate": lambda root, _: ["--port", "0", "--faults", root / "faults.toml"],
     }
 )
 
 SERVERS: Final = frozenset({"replay", "simulate", "view"})
-"""Commands that serve until they are stopped, or until a client has heard all."""
+"""Commands that serve until they are stopped, or until a client has received everything."""
 
 DEADLINE_S: Final = 120
 
@@ -77,11 +77,11 @@ _, status, usage = os.wait4(pid, 0)
 print("peak", usage.ru_maxrss, file=sys.stderr)
 sys.exit(os.waitstatus_to_exitcode(status) % 256)
 """
-"""A small process in between: the memory that a test itself has taken would count as that of its child."""
+"""A small process in between: otherwise the memory of the test itself would count as its child's."""
 
 
 class Done(NamedTuple):
-    """A command that has ended. `peak_mib` is the most memory of it or of one of its processes."""
+    """A command that has ended. `peak_mib` is the highest memory use of it or of any of its processes."""
 
     code: int
     out: str
@@ -90,7 +90,7 @@ class Done(NamedTuple):
 
 
 def run(name: str, root: Path, out: Path) -> Done:
-    """Run a command to its end; a server is listened to until it closes the connection."""
+    """Run a command to its end; the output of a server is read until it closes the connection."""
     line = [*BOOKTAPE, name, *map(str, COMMANDS[name](root, out))]
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
@@ -119,7 +119,7 @@ def run(name: str, root: Path, out: Path) -> Done:
 
 
 def _listen(process: subprocess.Popen[bytes], name: str, stdout: int) -> None:
-    """Once the address is printed, read a replay until its end; ask a page all its questions; stop a market at once."""
+    """Once the address is printed: read a replay to its end, ask a page all its questions, or stop a market at once."""
     until, address = time.monotonic() + DEADLINE_S, None
     while address is None:
         if process.poll() is not None:
@@ -146,7 +146,7 @@ def _listen(process: subprocess.Popen[bytes], name: str, stdout: int) -> None:
 
 
 def _ask_all(port: int) -> None:
-    """Every answer of the page that shows a recording: it is there, or it is a sentence."""
+    """Every answer of the page that shows a recording is either data or a sentence."""
     for question in (
         "overview",
         "history?symbol=BTCUSDT&start=0&end=1000&columns=10",

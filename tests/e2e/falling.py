@@ -1,4 +1,4 @@
-"""A market that falls and recovers, recorded; and what its rows know of the best levels."""
+"""Records a market that falls and recovers, and what its rows know of the best levels."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Known:
 
 
 def record_fall(course: Course, audit_s: float, out: Path) -> Known:
-    """Record it, check that every row is true inside its horizon, and say what the rows know."""
+    """Record it, check that every row is true inside its horizon, and return what the rows know."""
 
     async def record() -> TracedMarket:
         market = TracedMarket((course.listing(),), seed=4)
@@ -97,7 +97,7 @@ def _known(rows: list[Row], market: TracedMarket, top: int, requests: int) -> Kn
 
 
 def _claim(row: Row, side: str, true: Levels, top: int) -> tuple[int, int, bool]:
-    """How many of the best levels are inside the horizon, how many there are, are they the same."""
+    """How many of the best levels are inside the horizon, how many exist, and whether they are the same."""
     best, horizon = true[:top], row[f"{side}_horizon"]
     sign = 1 if side == "ask" else -1
     known = sum(horizon is None or sign * price <= sign * horizon for price, _ in best)

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Final, TypeAlias
 
 Pieces: TypeAlias = Iterator[bytes | asyncio.Event]
-"""What is sent, in order; an event is waited for."""
+"""Bytes to send, in order; an event is waited for."""
 Flood: TypeAlias = Callable[[], Pieces]
 
 LISTED: Final = b'{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","filters":[]}]}'
@@ -61,7 +61,7 @@ def endless_body(status: bytes = b"200 OK") -> Flood:
 
 
 def announced(length: int) -> Flood:
-    """A message that declares its length, and arrives."""
+    """A message that declares its length and then arrives."""
 
     def pieces() -> Pieces:
         yield struct.pack(">BBQ", _FINAL | _TEXT, 127, length)
@@ -79,7 +79,7 @@ def endless_fragments() -> Pieces:
 
 
 def messages(payloads: Callable[[], Iterator[bytes]]) -> Flood:
-    """These, as fast as they are read."""
+    """These messages, as fast as they are read."""
 
     def pieces() -> Pieces:
         for payload in payloads():
@@ -100,7 +100,7 @@ def events(levels: int, hole_after: int = 10**9) -> Iterator[bytes]:
 
 
 def growing(levels: int) -> Iterator[bytes]:
-    """Events of BTCUSDT in order, each with `levels` levels that were not there before."""
+    """Events of BTCUSDT in order, each with `levels` new levels."""
     for number in range(1_000_000):
         at, first = number + 101, 1 + number * levels
         side = ",".join(f'["{price}","1"]' for price in range(first, first + levels))
@@ -140,7 +140,7 @@ class FloodingExchange:
         try:
             await self._answer(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the recorder had enough
+            pass  # the recorder closed the connection
         finally:
             writer.transport.abort()
 

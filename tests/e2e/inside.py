@@ -1,4 +1,4 @@
-"""A recorder inside the test's own loop, so that a test can wait for what it has seen."""
+"""A recorder inside the test's own loop, so a test can wait for what it has recorded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from booktape.wire.endpoints import Venue
 from support.virtual_time import WallClock
 
 POLL_S = 0.01
-"""How often a test looks whether something has happened; time must pass between two looks."""
+"""How often a test checks whether something has happened; time must pass between two checks."""
 
 
 @asynccontextmanager
@@ -27,7 +27,7 @@ async def recording(
     clock: WallClock | None = None,
     **settings: Any,
 ) -> AsyncIterator[Recorder]:
-    """A recorder at work, in virtual time; it is stopped, and its files sealed, at the end."""
+    """A running recorder, in virtual time; at the end it is stopped and its files are sealed."""
     venue = Venue("test exchange", server.rest_url, server.ws_url)
     recorder = Recorder(Settings(venue, symbols, out=out, **settings), clock or WallClock())
     work = asyncio.create_task(recorder.run())
@@ -40,13 +40,13 @@ async def recording(
 
 
 def session_of(recorder: Recorder) -> RecordingSession:
-    """What a recorder at work writes."""
+    """The session of a running recorder."""
     assert recorder._live is not None
     return recorder._live.recording.session
 
 
 async def until_known(recorder: Recorder, symbols: int) -> None:
-    """All books are live."""
+    """Wait until all books are live."""
     async with asyncio.timeout(30):
         while True:
             status = recorder.status()
@@ -56,7 +56,7 @@ async def until_known(recorder: Recorder, symbols: int) -> None:
 
 
 async def until_updates(recorder: Recorder, symbol: str, count: int) -> None:
-    """A symbol's current epoch has come so far."""
+    """Wait until a symbol's current epoch has this number of updates."""
     async with asyncio.timeout(600):
         while True:
             status = recorder.status()

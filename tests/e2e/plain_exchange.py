@@ -80,7 +80,7 @@ class PlainExchange:
             first = self.id + 1
             changes: list[Change] = []
             for _ in range(self._random.randint(1, 6)):
-                # A snapshot that is requested meanwhile falls in the middle of this event.
+                # A snapshot requested meanwhile falls in the middle of this event.
                 changes.append(self._change())
                 await asyncio.sleep(0.001)
             sides = {

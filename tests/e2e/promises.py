@@ -1,4 +1,4 @@
-"""What every archive must keep, whatever happened while it was recorded."""
+"""The promises that every archive must keep, whatever happened while it was recorded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Row: TypeAlias = dict[str, Any]
 
 
 def truth_of(market: TracedMarket) -> Truth:
-    """The built-in market's own truth, as `check_archive` asks for it."""
+    """The built-in market's own truth, in the form that `check_archive` expects."""
     truth = market.truth()
 
     def sides(symbol: str, update_id: int) -> tuple[Levels, ...]:
@@ -44,14 +44,14 @@ def rows_of(root: Path) -> dict[str, list[Row]]:
 
 
 def gaps_of(root: Path) -> list[Row]:
-    """Every stored gap, by epoch; of one that was open and closed later, the row that closes it last."""
+    """Every stored gap, by epoch; if one was open and closed later, the closing row comes last."""
     files = sorted(root.glob("gaps/date=*/*.parquet"), key=lambda path: path.name)
     gaps = [row for path in files for row in pq.read_table(path, partitioning=None).to_pylist()]
     return sorted(gaps, key=lambda gap: (gap["epoch"], gap["end_time"] is not None))
 
 
 def check_archive(root: Path, truth: Truth, every: int) -> dict[str, list[Row]]:
-    """Rows equal the truth, keep the cadence, agree with the gaps and the tape. Returns the rows."""
+    """Rows equal the truth, are N events apart, and agree with the gaps and the tape. Returns the rows."""
     report = verify(FolderFiles(root), Scope())
     assert report.clean, report.found.kept[:3]
     found = rows_of(root)
@@ -64,7 +64,7 @@ def check_archive(root: Path, truth: Truth, every: int) -> dict[str, list[Row]]:
 
 
 def check_row(row: Row, truth: tuple[Levels, ...]) -> None:
-    """A row equals the truth level by level: inside its horizon all of it, beyond it nothing else."""
+    """A row equals the truth level by level: complete inside its horizon, and nothing false beyond it."""
     for side, true, sign in (("bid", truth[0], -1), ("ask", truth[1], 1)):
         stored = list(zip(row[f"{side}_price"], row[f"{side}_size"], strict=True))
         horizon = row[f"{side}_horizon"]
@@ -77,7 +77,7 @@ def check_row(row: Row, truth: tuple[Levels, ...]) -> None:
 
 
 def check_epochs(rows: list[Row], every: int, gaps: list[Row]) -> None:
-    """Rows of an epoch are exactly N events apart; between two epochs stands exactly one gap."""
+    """Rows of an epoch are exactly N events apart; between two epochs there is exactly one gap."""
     epochs = [(epoch, list(group)) for epoch, group in groupby(rows, lambda row: row["epoch"])]
     for _, own in epochs:
         assert [row["updates"] for row in own] == [i * every for i in range(len(own))]
@@ -92,7 +92,7 @@ def check_epochs(rows: list[Row], every: int, gaps: list[Row]) -> None:
 def check_gap(gap: Row, last: Row, first: Row) -> None:
     """A gap reaches from the last known state to the first row that is known again.
 
-    By our own clock; when that was set back meanwhile, it does not end before it began.
+    By our own clock; if that was set back meanwhile, it does not end before it began.
     """
     assert gap["next_update_id"] == first["update_id"]
     assert gap["end_time"] == max(gap["start_time"], first["receive_time"])

@@ -25,11 +25,11 @@ from support.venues import venue_with
 
 LATE: Final[dict[str, tuple[Fault, ...]]] = {
     "depth20": (StaleWitness(Messages(probability=0.05, stream="depth20"), messages=3),),
-    # No ticker is lost or repeated on a connection: the rule about tickers rests on that. A whole
+    # No ticker is lost or repeated on a connection: the rule about tickers depends on that. A whole
     # connection may be late.
     "bookTicker": (),
 }
-"""Late witnesses, which say what was true."""
+"""Late witnesses, which show an earlier true state."""
 
 
 def crowd(count: int) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ def crowd(count: int) -> tuple[str, ...]:
 
 
 async def listen(witness: str, symbols: tuple[str, ...], out: Path, **how: Any) -> TracedMarket:
-    """Two connections, one of which is cut or rolled over now and then, and short segments."""
+    """Two connections, one of which is cut or rolled over at times, and short segments."""
     lasts_s, levels = how.pop("lasts_s"), how.pop("levels", None)
     market = TracedMarket(symbols, seed=9, levels=levels)
     lies = (
@@ -76,14 +76,14 @@ def compared(out: Path) -> tuple[Counter[str], Counter[str]]:
 
 @dataclass(frozen=True)
 class Planted:
-    """One lie in each symbol's stream, at an event of the seed's choice between two numbers."""
+    """One lie in each symbol's stream, at an event that the seed chooses between two numbers."""
 
     first: int
     last: int
     events: dict[str, DepthEvent] = field(default_factory=dict)
 
     def __call__(self, sent: Delivery) -> bool:
-        """Whether the lie is about this message; it is remembered."""
+        """Whether the lie applies to this message; if so, it is recorded."""
         if sent.event is None:
             return False
         symbol = sent.event.symbol
@@ -95,7 +95,7 @@ class Planted:
 
 @dataclass(frozen=True)
 class Found:
-    """How a lie about one symbol came out; `witness` is empty when it did not."""
+    """The outcome of a lie about one symbol; `witness` is empty if nothing found it."""
 
     symbol: str
     witness: str
@@ -111,7 +111,7 @@ def three_kinds(count: int) -> tuple[Listing, ...]:
 
 
 def forged(kind: str, planted: Planted) -> Faults:
-    """One lie of this kind for each symbol; of snapshots it is the first one."""
+    """One lie of this kind for each symbol; for snapshots, the first one."""
     if kind == "hide":
         return Faults.of(Hide(planted))
     if kind == "wrong-event":
@@ -144,7 +144,7 @@ async def lie_and_listen(
 
 
 def outcomes(symbols: Iterable[Listing], planted: Planted, out: Path) -> list[Found]:
-    """By the symbol's first failed check, counted in its events since the lie."""
+    """By each symbol's first failed check, counted in its events since the lie."""
     events = _events(out)
     failed = [row for row in table_of(out, "checks") if row["mismatches"]]
     found = []
@@ -169,11 +169,11 @@ def _found(
 
 
 def _events(out: Path) -> dict[str, list[tuple[int, int]]]:
-    """Last id and exchange time (us) of each symbol's events, as they stand on the tape."""
+    """Last id and exchange time (us) of each symbol's events, from the tape."""
     found: dict[str, list[tuple[int, int]]] = {}
     for line in lines_of(out, "ws"):
         data = line["m"].get("data", line["m"])
-        # A line comes once for each connection; here there is one.
+        # A line occurs once for each connection; here there is one.
         if data.get("e") == "depthUpdate":
             found.setdefault(data["s"], []).append((data["u"], data["E"]))
     return found

@@ -1,4 +1,4 @@
-"""A market in which most symbols are quiet, recorded through renewals and cuts: what did that cost for nothing?"""
+"""A market in which most symbols are quiet, recorded through renewals and cuts: which costs were needless?"""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ AWAY_S: Final = 0.2
 """How long every answer takes."""
 
 SETTLE_S: Final = 30.0
-"""From a cut on: the pause before a reconnect, snapshots of all books."""
+"""From a cut on: the pause before a reconnect, and snapshots of all books."""
 
 
 @dataclass(frozen=True)
 class Crowd:
     """A market with `quiet` symbols, one busy one, all others now and then.
 
-    `activity` is the share of 0.1 s in which a quiet one changes.
+    `activity` is the share of 0.1 s slots in which a quiet one changes.
     """
 
     symbols: int
@@ -47,7 +47,7 @@ class Crowd:
     activity: float
 
     def listings(self) -> tuple[Listing, ...]:
-        """The busy one first."""
+        """The busy symbol first."""
         quiet = replace(ILLIQUID, activity=self.activity)
         calm = replace(MID, activity=0.02)
         busy = replace(listing("BTCUSDT"), profile=replace(MID, activity=0.999))
@@ -59,7 +59,7 @@ class Crowd:
 
 @dataclass
 class Watched:
-    """What happened: times in seconds since the market began, weights by what they were spent on."""
+    """Results: times in seconds since the market began, weights by their purpose."""
 
     market: TracedMarket
     weight: Counter[str]
@@ -68,7 +68,7 @@ class Watched:
 
 
 class _PulsesCounted(Fault, frozen=True):
-    """Tells the truth, and counts who asks for the best prices."""
+    """Gives the true answer, and counts the requests for the best prices."""
 
     weight: Counter[str]
 
@@ -79,7 +79,7 @@ class _PulsesCounted(Fault, frozen=True):
 
 @contextmanager
 def _snapshots_counted(weight: Counter[str]) -> Iterator[None]:
-    """The weight of every request for a snapshot, by what it is for."""
+    """The weight of every request for a snapshot, by its purpose."""
     ask = RestClient._fetch_snapshot
 
     async def counted(rest: RestClient, request: FetchSnapshot, number: int) -> None:
@@ -95,7 +95,7 @@ async def watch(
 ) -> Watched:
     """Record it while connections are cut: those of two that another one stands in for, or the only one.
 
-    Nothing else goes wrong; but messages and answers take their time, some of them a long one.
+    Nothing else goes wrong, but messages and answers are delayed, some of them for long.
     """
     listings = crowd.listings()
     market = TracedMarket(listings, seed=16)
@@ -120,7 +120,7 @@ async def watch(
 
 
 def longest_pause_s(out: Path) -> float:
-    """Without an event of one symbol, as the tape tells; from the first event of all to the last one."""
+    """Without an event of one symbol, according to the tape; from the very first event to the last."""
     times: dict[str, set[int]] = defaultdict(set)
     for line in lines_of(out, "ws"):
         data = line["m"].get("data", line["m"])
@@ -132,8 +132,8 @@ def longest_pause_s(out: Path) -> float:
 
 
 def needless_gaps(out: Path, cuts_s: list[float]) -> list[Row]:
-    """The gaps that no cut explains: each cut may cost a symbol one, which ends soon after."""
-    # Of one that was open and closed later, the row that closes it.
+    """The gaps that no cut explains: each cut may cost a symbol one, which ends soon afterwards."""
+    # If a gap was open and closed later, the row that closes it.
     gaps = {(gap["symbol"], gap["epoch"]): gap for gap in gaps_of(out)}
     left = {(symbol, cut_s) for symbol, _ in gaps for cut_s in cuts_s}
     needless = []

@@ -1,4 +1,4 @@
-"""A recorder of very many symbols starts: when all books are known, and when all are deep."""
+"""A recorder of very many symbols starts: when all books are known, and when all of them are deep."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from e2e.tables import lines_of
 from support.venues import venue_with
 
 SLOWLY: Final = 0.1
-"""The speed of the exchange's time. Only the budget's minutes matter to what is measured, so a tenth of the events is
+"""The speed of the exchange's time. Only the budget's minutes matter here, so a tenth of the events is
 enough."""
 
 
@@ -45,7 +45,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Least:
-    """The best that a recorder can do that requests each top first, and then the rest once."""
+    """The best possible result of a recorder that requests each top first, and then the rest once."""
 
     known_s: float
     deep_s: float
@@ -85,7 +85,7 @@ async def start(
 def least(started: Started) -> Least:
     """Every minute's weight is spent as soon as the minute begins; the first at once.
 
-    A minute is that of the budget, which has a second for the way there.
+    A minute is that of the budget, which allows a second for the way there.
     """
     top = BINANCE.depth_weight(1)
     rest = [fitting_limit(levels, DEPTH_MAX) for levels in started.sides]
@@ -106,7 +106,7 @@ def _known(recorder: Recorder, count: int) -> bool:
 
 
 def _deep(recorder: Recorder) -> bool:
-    """No side is cut off before half of what is wanted: the examiner would ask for more."""
+    """No side ends before half of the wanted depth: otherwise the examiner would request more."""
     for sync in session_of(recorder).books.syncs.values():
         book = sync.book
         sides = ((book.bids, book.bid_horizon), (book.asks, book.ask_horizon))

@@ -1,4 +1,4 @@
-"""Reads from an archive its checks, its notes, what its tapes say, and how far it has come."""
+"""Reads an archive's checks, its notes, the lines of its tapes, and how far it has come."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def lines_of(root: Path, *kinds: str) -> Iterator[dict[str, Any]]:
 
 
 def rows_on_tape(root: Path, symbols: Sequence[str]) -> list[int]:
-    """How many rows of each symbol the archive holds, those of tapes that are being written included."""
+    """The number of rows of each symbol in the archive, including tapes that are being written."""
     try:
         found = {symbol.symbol: symbol.rows for symbol in booktape.open(root).coverage()}
     except NotRecorded:

@@ -1,4 +1,4 @@
-"""Everything that an exchange lists, from nothing: tops first, depth as fast as the budget allows."""
+"""Every listed symbol, from a fresh start: tops first, depth as fast as the budget allows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from e2e.promises import gaps_of
 from e2e.starting import least, start
 
 SYMBOLS, PER_MINUTE = 60, 600
-"""`make proofs` has 1,400; so few with a small budget meet the same rules."""
+"""`make proofs` has 1,400; fewer with a small budget meet the same rules."""
 
 
-async def test_all_books_are_soon_known_and_then_deep(tmp_path: Path) -> None:
-    """Hardly later than any recorder could, and without a request more than the budget allows."""
+async def test_all_books_are_soon_known_and_later_deep(tmp_path: Path) -> None:
+    """Hardly later than with any possible recorder, and without a request beyond the budget."""
     started = await start(SYMBOLS, tmp_path, PER_MINUTE)
     bound = least(started)
     assert started.known_s <= bound.known_s + 2

@@ -14,7 +14,7 @@ from e2e.tables import until_rows
 
 @pytest.mark.real_time
 async def test_it_records_from_any_server_that_speaks_the_protocol(tmp_path: Path) -> None:
-    """Each row equals that server's book at its update id, level by level, five events apart."""
+    """Each row equals that server's book at its update id, level by level; rows are five events apart."""
     async with PlainExchange("BTCUSDT", seed=1) as exchange:
         process = await start(
             *("record", "BTCUSDT", "--every", "5", "--out", tmp_path),

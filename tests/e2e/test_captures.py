@@ -1,4 +1,4 @@
-"""Real recordings, played back as an exchange and recorded from end to end."""
+"""Real recordings, played back as an exchange and recorded end to end."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def lines_of(name: str) -> list[tuple[str, str, bytes]]:
 
 
 async def record(name: str, depth: int, out: Path) -> None:
-    """Play a capture as fast as it is read, and record all of it with a row for every event."""
+    """Play a capture as fast as it is read, and record all of it, with a row for every event."""
     lines = lines_of(name)
     symbols = tuple(sorted({symbol for _, symbol, _ in lines}))
     events = sum(kind == "ws" for kind, _, _ in lines)
@@ -57,7 +57,7 @@ async def record(name: str, depth: int, out: Path) -> None:
     ):
         await server.finished.wait()
         async with asyncio.timeout(60):
-            # One note of the connection, and an answer for each symbol, come on top.
+            # The note about the connection and an answer for each symbol are added.
             while (status := recorder.status()) is None or status.records < events + 1:
                 await asyncio.sleep(POLL_S)
 
@@ -81,10 +81,10 @@ async def test_every_stored_row_of_a_real_capture_equals_the_oracle(
 
 
 def assert_equal_to_oracle(rows: list[dict[str, Any]], lines: list[tuple[str, bytes]]) -> None:
-    """Every row is the oracle's book at its id; from the first one on every event has a row.
+    """Every row is the oracle's book at its id; from the first row on every event has one.
 
     The first row may stand a few events behind the recorded snapshot: the exchange that plays the
-    capture answers as of the moment at which it is asked.
+    capture answers as of the moment of the request.
     """
     stored = {row["update_id"]: row for row in rows}
     oracle = Oracle()
@@ -107,7 +107,7 @@ def assert_equal_to_oracle(rows: list[dict[str, Any]], lines: list[tuple[str, by
         )
         check_row(row, truth)
         if not skipped:
-            # Asked for in time, it is the recorded answer: then levels beyond the horizon, too.
+            # If it was requested in time, it is the recorded answer, with levels beyond the horizon too.
             assert list(zip(row["bid_price"], row["bid_size"], strict=True)) == truth[0]
             assert list(zip(row["ask_price"], row["ask_size"], strict=True)) == truth[1]
         compared += 1

@@ -1,4 +1,4 @@
-"""`record --check` shows all settings, tries what a recorder needs, and leaves nothing behind."""
+"""`record --check` shows all settings, tests everything that a recorder needs, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_settings(*words: str | Path) -> tuple[int, str, str]:
     return asyncio.run(run(*WORDS, *words))
 
 
-def test_all_is_tried_and_nothing_is_left(tmp_path: Path) -> None:
+def test_everything_is_tested_and_nothing_is_left_behind(tmp_path: Path) -> None:
     """Each setting and each finding has a line; the folder is not made."""
     out_folder = tmp_path / "data"
     code, out, err = check_settings("--out", out_folder, "--every", "3", "--workers", "2")
@@ -41,8 +41,8 @@ def test_all_is_tried_and_nothing_is_left(tmp_path: Path) -> None:
         ("too many connections", "BAD: "),
     ],
 )
-def test_what_is_bad_is_named(tmp_path: Path, kind: str, wanted: str) -> None:
-    """Exit code 78, by which a service manager does not start it again and again."""
+def test_each_problem_is_named(tmp_path: Path, kind: str, wanted: str) -> None:
+    """Exit code 78, which keeps a service manager from starting it again and again."""
     out_folder, words = tmp_path / "data", list[str]()
     if kind == "a file":
         out_folder.write_text("")
@@ -67,7 +67,7 @@ def test_what_is_bad_is_named(tmp_path: Path, kind: str, wanted: str) -> None:
 def test_an_exchange_that_does_not_answer_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """After a while: a recorder itself would try for ever."""
+    """After a while: a recorder itself would keep trying for ever."""
     monkeypatch.setattr(preflight, "ANSWER_S", 0.2)
     nowhere = Venue("nowhere", "http://127.0.0.1:1", "ws://127.0.0.1:1")
     settings = Settings(nowhere, ("BTCUSDT",), every=1, out=tmp_path)

@@ -1,4 +1,4 @@
-"""A clock that was wrong: every row is found all the same, and what follows has its right date again."""
+"""After a wrong clock: every row is still found, and later recordings have the right date again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from verify.small import edit_tape, reseal
 BTC: Final = "BTCUSDT"
 AHEAD: Final = timedelta(days=400)
 A_WHILE: Final = timedelta(hours=1)
-"""Longer than a recording lasts, also on a busy machine."""
+"""Longer than a recording lasts, even on a busy machine."""
 
 WRONG_CLOCK: Final = """
 import time
@@ -61,7 +61,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
             log = await record(root, BTC, environment=environment)
             assert "ahead of the clock" not in log
         last = datetime.now(UTC)
-        # Longer than the wrong one: of times that contradict each other those of the most rows count.
+        # Longer than the wrong one: if times contradict each other, those of the most rows count.
         segments = len(lineage_of(Layout(root)).order)
         return last, await record(root, BTC, segments=segments)
 
@@ -70,7 +70,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
 @pytest.fixture(scope="module")
 def old(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same as it was written before tapes said what they continue from: names always grew."""
+    """The same as written before tapes named their predecessor: names always grew."""
     root = Path(shutil.copytree(recorded.root, tmp_path_factory.mktemp("old") / "data"))
     layout, last_us = Layout(root), 0
     for segment in lineage_of(layout).order:
@@ -86,7 +86,7 @@ def old(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def test_every_row_of_three_recordings_is_found(tmp_path: Path) -> None:
-    """Of which the second one's clock was 400 days ahead; in virtual time."""
+    """The clock of the second one was 400 days ahead; in virtual time."""
     market = Market((BTC,), seed=5, levels=40)
     async with SimServer(market) as server:
         for ahead, lasts_s in ((timedelta(), 8), (AHEAD, 8), (timedelta(), 24)):
@@ -137,13 +137,13 @@ def check_rows(root: Path, since: datetime) -> None:
         assert (book.epoch, book.update_id) >= (row["epoch"], row["update_id"])
         assert book.epoch == row["epoch"]
     gaps = [item for item in rec.snapshots(BTC) if isinstance(item, Gap)]
-    # How long it has been over since the last one, only the next recording will tell.
+    # Only the next recording will tell how long the gap since the last one was.
     assert [gap.epoch for gap in gaps] == [1, 2]
 
 
 @pytest.mark.long
-def test_coverage_is_that_of_the_time_which_was_recorded(recorded: Recorded) -> None:
-    """Not 0 % of 400 days: rows that a wrong clock stamped are left out, and it is said."""
+def test_coverage_counts_only_the_time_that_was_recorded(recorded: Recorded) -> None:
+    """Not 0 % of 400 days: rows that a wrong clock stamped are left out, and a warning says so."""
     check_coverage(recorded.root, recorded.last)
 
 
@@ -160,8 +160,8 @@ def check_coverage(root: Path, last: datetime) -> None:
 
 @pytest.mark.long
 @pytest.mark.real_time
-async def test_the_commands_report_it(recorded: Recorded, tmp_path: Path) -> None:
-    """`info`, `export --from` and `verify`, also of a time in which there is nothing."""
+async def test_the_commands_report_a_wrong_clock(recorded: Recorded, tmp_path: Path) -> None:
+    """`info`, `export --from` and `verify`, also for a time without any data."""
     code, out, err = await run("info", recorded.root)
     assert (code, err) == (0, "")
     assert "stamped by a clock that was wrong by more than a day" in " ".join(out.split())
@@ -188,8 +188,8 @@ async def test_the_commands_report_it(recorded: Recorded, tmp_path: Path) -> Non
 
 
 @pytest.mark.long
-def test_an_archive_from_before_is_read_alike(recorded: Recorded, old: Path) -> None:
-    """Whose later files all bear a date in the future."""
+def test_an_older_archive_is_read_alike(recorded: Recorded, old: Path) -> None:
+    """All its later files have a date in the future."""
     check_rows(old, recorded.last)
     (own,) = booktape.open(old).coverage()
     assert own.span_s < A_WHILE.total_seconds()

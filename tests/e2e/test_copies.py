@@ -1,4 +1,4 @@
-"""Archives that were copied: several recorders' in one folder, or without some of their files."""
+"""Archives that were copied: those of several recorders in one folder, or without some of their files."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from e2e.inside import recording
 from verify.small import edit_tape, reseal
 
 ONE: Final = ("BTCUSDT", "ETHUSDT")
-OTHER: Final = ("BNBUSDT", "ADAUSDT")  # each is another worker's
+OTHER: Final = ("BNBUSDT", "ADAUSDT")  # each belongs to another worker
 
 
 def put(root: Path, into: Path) -> Path:
-    """As people do: all of a folder over another one."""
+    """As people do it: one whole folder over another."""
     return Path(shutil.copytree(root, into, dirs_exist_ok=True))
 
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two recorders at the same time, one of them with two workers; the first one is started twice."""
+    """Two recorders at the same time, one of them with two workers; the first is started twice."""
     folder = tmp_path_factory.mktemp("recorded")
     one, other = folder / "one", folder / "other"
 
@@ -66,7 +66,7 @@ async def verified(root: Path, *more: str | Path) -> None:
 
 
 def check_reads_alike(root: Path, apart: tuple[Path, ...]) -> None:
-    """Everything that the reader says of a symbol is what it says of that symbol's own archive."""
+    """Everything that the reader says of a symbol is the same as for that symbol's own archive."""
     both = booktape.open(root)
     coverage = {own.symbol: own for own in both.coverage()}
     assert len(coverage) == len(ONE + OTHER)
@@ -90,7 +90,7 @@ def check_reads_alike(root: Path, apart: tuple[Path, ...]) -> None:
 
 
 async def test_two_archives_in_one_folder_are_two_recordings(tmp_path: Path) -> None:
-    """As the next test says, in virtual time: the first one's recorder is started twice."""
+    """Like the next test, but in virtual time: the first recorder is started twice."""
     one, other, both = (tmp_path / name for name in ("one", "other", "both"))
     async with (
         SimServer(Market((*ONE, *OTHER), seed=5, levels=40)) as server,
@@ -107,7 +107,7 @@ async def test_two_archives_in_one_folder_are_two_recordings(tmp_path: Path) -> 
 
 @pytest.mark.long
 @pytest.mark.real_time
-async def test_two_archives_in_one_folder_read_as_each_alone(
+async def test_two_archives_in_one_folder_read_like_each_alone(
     merged: Path, recorded: tuple[Path, Path]
 ) -> None:
     """A segment ends where its own recorder's next one begins."""
@@ -116,10 +116,10 @@ async def test_two_archives_in_one_folder_read_as_each_alone(
 
 
 @pytest.mark.long
-def test_a_damaged_tape_of_one_recorder_says_nothing_of_the_other_one(
+def test_a_damaged_tape_of_one_recorder_does_not_affect_the_other(
     merged: Path, recorded: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """A book is found on the tape that knows it, whatever else lies beside it."""
+    """A book is found on the tape that knows it, whatever else is beside it."""
     root = put(merged, tmp_path / "data")
     for segment in lineage_of(Layout(recorded[1])).order:
         Layout(root).tape(segment).write_bytes(b"no tape")
@@ -130,7 +130,7 @@ def test_a_damaged_tape_of_one_recorder_says_nothing_of_the_other_one(
 
 @pytest.mark.long
 def test_they_are_replayed_as_one_exchange(merged: Path, recorded: tuple[Path, Path]) -> None:
-    """Every message once, in the order in which they came."""
+    """Every message once, in order of arrival."""
 
     def played(root: Path) -> tuple[Counter[str], list[float]]:
         playback, found, times = ReplaySource(root), Counter[str](), []
@@ -149,8 +149,10 @@ def test_they_are_replayed_as_one_exchange(merged: Path, recorded: tuple[Path, P
 
 @pytest.mark.long
 @pytest.mark.real_time
-async def test_they_are_rebuilt_and_recorded_on(merged: Path, tmp_path: Path) -> None:
-    """By a recorder that continues with all of it: each symbol in its next epoch, with one gap between."""
+async def test_two_archives_in_one_folder_are_rebuilt_and_continued(
+    merged: Path, tmp_path: Path
+) -> None:
+    """By a recorder that continues all of it: each symbol in its next epoch, with one gap in between."""
     fine = tmp_path / "fine"
     code, out, err = await run("rebuild", merged, "--every", "1", "--out", fine)
     assert (code, err) == (0, ""), out
@@ -166,10 +168,10 @@ async def test_they_are_rebuilt_and_recorded_on(merged: Path, tmp_path: Path) ->
 
 @pytest.mark.long
 @pytest.mark.real_time
-async def test_one_that_went_on_elsewhere_is_copied_again(
+async def test_an_archive_that_was_continued_elsewhere_is_copied_again(
     recorded: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """What its own recorder added since continues where that one was."""
+    """Segments that its own recorder added since continue from its earlier ones."""
     one, other = put(recorded[0], tmp_path / "one"), recorded[1]
     both = put(one, tmp_path / "both")
     put(other, both)
@@ -181,10 +183,10 @@ async def test_one_that_went_on_elsewhere_is_copied_again(
 
 @pytest.mark.long
 @pytest.mark.real_time
-async def test_archives_from_before_are_kept_apart_as_well(
+async def test_older_archives_are_kept_apart_too(
     merged: Path, recorded: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """Their tapes do not say what they continue from; one that began with nothing continued from nothing."""
+    """Their tapes do not name a predecessor; one that began without state continued nothing."""
     root = put(merged, tmp_path / "old")
     for segment in lineage_of(Layout(root)).order:
         edit_tape(Layout(root).tape(segment), lambda lines: lines[0].pop("continues"))
@@ -195,10 +197,10 @@ async def test_archives_from_before_are_kept_apart_as_well(
 
 @pytest.mark.long
 @pytest.mark.real_time
-async def test_gaps_that_are_missing_are_counted_from_the_epochs(
+async def test_missing_gaps_are_derived_from_the_epochs(
     recorded: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """And called undeclared: by the reader, by `info`, and by `verify`, which names the files."""
+    """They are called undeclared: by the reader, by `info`, and by `verify`, which names the files."""
     root = put(recorded[0], tmp_path / "one")
     whole = {own.symbol: own for own in booktape.open(root).coverage()}
     shutil.rmtree(root / "gaps")
@@ -206,7 +208,7 @@ async def test_gaps_that_are_missing_are_counted_from_the_epochs(
     for own in rec.coverage():
         declared = whole[own.symbol]
         assert declared.gaps.pop("stopped") >= 1
-        # From row to row, which may be a little longer than from event to event.
+        # From row to row, which may be slightly longer than from event to event.
         assert declared.lost_s <= own.lost_s < declared.lost_s + 2
         assert own.gaps["undeclared"] >= 1
         found = [item for item in rec.snapshots(own.symbol) if isinstance(item, Gap)]
@@ -230,7 +232,7 @@ async def test_gaps_that_are_missing_are_counted_from_the_epochs(
 
 @pytest.mark.long
 @pytest.mark.real_time
-async def test_two_recordings_of_one_symbol_do_not_go_together(
+async def test_two_recordings_of_one_symbol_cannot_share_a_folder(
     recorded: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """Their epochs have the same numbers: `verify` says so."""

@@ -1,4 +1,4 @@
-"""What a recording claims to have known, compared with what the exchange's ids really were at each moment."""
+"""The times a recording claims to have known, compared with the exchange's real ids at each moment."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ DEAF_S, BREAK_S, CUT_S, SILENT_S, END_S = 45.05, 60.05, 130.05, 170.05, 240.0
 SLOT_US: Final = SLOT_MS * 1_000
 START_US: Final = virtual_time.START_NS // 1_000
 LATE_US: Final = 5 * SLOT_US
-"""What the exchange did is known here by then, unless it is lost."""
+"""By then the recorder knows of everything the exchange did, unless it is lost."""
 
 PULSE_S: Final = 30.0
 SPARE_S: Final = 2.0
-"""A gap begins at the last evidence, a little before the first change that was not told; and LATE_US are
-granted before a row counts as old."""
+"""A gap begins at the last evidence, a little before the first change that was missed; LATE_US are
+allowed before a row counts as old."""
 
 REASONS: Final = {DEAF: ("silent",), BROKEN: ("break",)}
 FAULTS: Final[tuple[Fault, ...]] = (
@@ -54,7 +54,7 @@ async def record_through(out: Path) -> TracedMarket:
 
 
 def moments(rows: list[Row], truth: Truth, symbol: str) -> dict[int, bool]:
-    """Each slot's end between the first and the last row: whether the newest row was behind the exchange."""
+    """The end of each slot between the first and the last row: whether the newest row was behind the exchange."""
     times = [_us(row, "receive_time") for row in rows]
     first_us, last_us = times[0] + 10 * LATE_US, times[-1]
     found = {}
@@ -65,12 +65,12 @@ def moments(rows: list[Row], truth: Truth, symbol: str) -> dict[int, bool]:
 
 
 def undeclared(behind: dict[int, bool], gaps: list[Row]) -> list[int]:
-    """The moments at which an old book is in no gap."""
+    """The moments at which an outdated book is in no gap."""
     spans = [(_us(gap, "start_time"), _us(gap, "end_time")) for gap in gaps]
     return [
         time_us
         for time_us, is_behind in behind.items()
-        # What changed LATE_US ago makes a row old, and its gap may have ended just before.
+        # A change LATE_US ago makes a row old, and its gap may have ended just before.
         if is_behind and not any(start <= time_us <= end + SLOT_US for start, end in spans)
     ]
 
@@ -79,8 +79,8 @@ def _us(row: Row, name: str) -> int:
     return int(row[name].timestamp() * 1e6 + 0.5)
 
 
-async def test_coverage_is_what_the_exchange_itself_says(tmp_path: Path) -> None:
-    """A stream dies, a break hides cancels, all is cut, all is silent: what was not known is lost, and little more."""
+async def test_coverage_matches_the_exchange_itself(tmp_path: Path) -> None:
+    """A stream dies, a break hides cancels, all is cut, all is silent: every unknown time is lost, and little more."""
     market = await record_through(tmp_path)
     check_archive(tmp_path, truth_of(market), every=1)
     truth, rows = market.truth(), rows_of(tmp_path)
@@ -90,7 +90,7 @@ async def test_coverage_is_what_the_exchange_itself_says(tmp_path: Path) -> None
         behind = moments(rows[symbol], truth, symbol)
         unseen_s = len(undeclared(behind, gaps)) * SLOT_US / 1e6
         behind_s = sum(behind.values()) * SLOT_US / 1e6
-        # A pulse shows the best levels: it agrees while all that is canceled in a break lies deeper.
+        # A pulse shows the best levels: it agrees while everything cancelled in a break lies deeper.
         assert unseen_s <= (PULSE_S if symbol == BROKEN else 0)
         assert [gap["reason"] for gap in gaps] == [
             *REASONS.get(symbol, ()),

@@ -1,6 +1,6 @@
-"""One damaged file hides no other: it is named, everything else is shown, and the exit code is 1.
+"""A damaged file hides no other: it is named, everything else is shown, and the exit code is 1.
 
-The archive is what `booktape record --exchange sim` leaves; then it is broken by hand.
+The archive comes from `booktape record --exchange sim`, and is then damaged by hand.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DAMAGES: Final[dict[str, Callable[[bytes], bytes]]] = {
 BTC, ETH = "BTCUSDT", "ETHUSDT"
 
 WITHOUT_POWER: Final = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
-"""Root that must obey permissions like anyone."""
+"""Root without its privileges, subject to permissions like any other user."""
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +69,13 @@ def root(recorded: Path, tmp_path: Path) -> Path:
 
 
 def files(root: Path, kind: str) -> list[Path]:
-    """Oldest first; of rows only those of one symbol."""
+    """Oldest first; of the rows only those of one symbol."""
     below = f"symbol={BTC}/*/*" if kind == "snapshots" else "*/*"
     return sorted((root / kind).glob(below))
 
 
 def rows_of(path: Path) -> int:
-    """How many lines an export has below its header."""
+    """The number of lines below the header of an export."""
     return gzip.decompress(path.read_bytes()).count(b"\n") - 1
 
 
@@ -84,7 +84,7 @@ def rows_of(path: Path) -> int:
 def test_a_damaged_file_is_named_and_all_others_are_shown(
     recorded: Path, root: Path, kind: str, damage: str
 ) -> None:
-    """By `info`, and by whatever in the library reads a file of this kind."""
+    """By `info`, and by everything in the library that reads a file of this kind."""
     victim = files(root, kind)[-3]
     victim.write_bytes(DAMAGES[damage](victim.read_bytes()))
     whole, rec = booktape.open(recorded), booktape.open(root)
@@ -106,8 +106,8 @@ def test_a_damaged_file_is_named_and_all_others_are_shown(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_recorder_starts_and_epochs_go_on(root: Path, kind: str) -> None:
-    """Whichever file is damaged, the newest of its kind or all of them: epochs come from the others."""
+def test_a_recorder_starts_and_epochs_continue(root: Path, kind: str) -> None:
+    """Whether the newest file of any kind is damaged or all of them: the epochs come from the other kinds."""
     epochs = {own.symbol: own.epochs for own in booktape.open(root).coverage()}
     for victim in files(root, kind):
         victim.write_bytes(b"")
@@ -117,9 +117,9 @@ def test_a_recorder_starts_and_epochs_go_on(root: Path, kind: str) -> None:
     assert {symbol: saved.epoch for symbol, saved in past.items()} == epochs
 
 
-async def test_the_commands_go_on_and_end_with_1(recorded: Path, root: Path) -> None:
-    """Each names the files, shows the rest, and a recorder adds to it; `verify` names them all."""
-    # Not the manifest of a segment that has another victim: it tells that one's size.
+async def test_the_commands_continue_and_end_with_1(recorded: Path, root: Path) -> None:
+    """Each names the files and shows the rest, and a recorder adds to the archive; `verify` names all files."""
+    # Not the manifest of a segment with another damaged file: it has that file's size.
     victims = [files(root, kind)[-2 if kind == "manifests" else -3] for kind in KINDS]
     for victim in victims:
         victim.write_bytes(victim.read_bytes()[:-30])
@@ -153,8 +153,8 @@ async def test_the_commands_go_on_and_end_with_1(recorded: Path, root: Path) -> 
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv, of util-linux")
-def test_a_file_that_may_not_be_read_is_like_a_damaged_one(root: Path) -> None:
-    """A recorder starts; `info`, exports and `verify` name it. None shows a traceback."""
+def test_a_file_without_read_permission_is_treated_like_a_damaged_one(root: Path) -> None:
+    """A recorder starts; `info`, exports and `verify` name the file. None shows a traceback."""
     victims = [files(root, kind)[-1] for kind in KINDS]
     for victim in victims:
         victim.chmod(0)
@@ -187,8 +187,8 @@ def test_a_file_that_may_not_be_read_is_like_a_damaged_one(root: Path) -> None:
     assert all(victim.name in done.stdout for victim in victims)
 
 
-def test_replay_shows_what_a_damaged_tape_leaves_open(root: Path) -> None:
-    """Up to it, then an undeclared gap, then the tapes after it; `at` says why it does not know."""
+def test_replay_shows_what_a_damaged_tape_leaves_unknown(root: Path) -> None:
+    """Events up to the damage, then an undeclared gap, then the tapes after it; `at` says why it does not know."""
     steps = [item for item in booktape.open(root).replay(BTC) if isinstance(item, booktape.Step)]
     victim = files(root, "tape")[-3]
     content = victim.read_bytes()
@@ -214,8 +214,8 @@ def test_replay_shows_what_a_damaged_tape_leaves_open(root: Path) -> None:
 
 
 @pytest.mark.real_time
-async def test_the_replay_command_goes_on_behind_a_damaged_tape(root: Path) -> None:
-    """It plays up to the damage, then the tapes that continue from it, names the file, and ends with 1."""
+async def test_the_replay_command_continues_after_a_damaged_tape(root: Path) -> None:
+    """It plays up to the damage, then the tapes that follow, names the file, and ends with 1."""
     tapes = files(root, "tape")
     # The last tape alone may be too short for an event: it ends where the recorder was stopped.
     victim, after = tapes[-3], tapes[-2:]
@@ -231,7 +231,7 @@ async def test_the_replay_command_goes_on_behind_a_damaged_tape(root: Path) -> N
     recorder = await start_command(*words, "--every", "1", "--out", again)
     # It ends with the recording.
     _, log = await exchange.communicate()
-    # Said once all that the connection brought is in the queue. When its book is known again is a matter of speed.
+    # Printed once everything from the connection is in the queue. When its book is known again depends on speed.
     await log_until(recorder, "no connection")
     recorder.send_signal(signal.SIGTERM)
     await recorder.communicate()
@@ -255,8 +255,8 @@ def ids_of_events(tapes: list[Path]) -> list[int]:
     ]
 
 
-def test_litter_is_no_difference(root: Path) -> None:
-    """What an operating system leaves in folders that a person has opened; anything else is named."""
+def test_litter_is_not_a_difference(root: Path) -> None:
+    """Files that an operating system leaves in folders a person has opened; anything else is named."""
     for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
         for name in (".DS_Store", "._2026", "Thumbs.db", ".nfs0000"):
             (folder / name).write_bytes(b"litter")

@@ -1,4 +1,4 @@
-"""A test that waits for a command in vain fails within minutes, says what it has heard, and leaves no process behind."""
+"""A test that waits for a command in vain fails in minutes, shows the output so far, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.real_time
-async def test_a_line_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The failure has the lines that came instead."""
+async def test_a_line_that_does_not_come_fails_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure contains the lines that came instead."""
     process = await start()
     assert await log_until(process, "one") == "one\n"
     monkeypatch.setattr(commands, "LOG_S", 0.0)
@@ -33,15 +33,15 @@ async def test_a_line_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.real_time
-async def test_a_command_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_command_that_does_not_end_fails_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """The failure names it."""
     monkeypatch.setattr(commands, "COMMAND_S", 0.0)
     with pytest.raises(TooSlow, match="booktape verify data has not ended in 0 s"):
         await run("verify", "data")
 
 
-def test_what_a_failed_test_leaves_is_killed() -> None:
-    """And its pipes are closed: else they would warn in the middle of another test, which fails then."""
+def test_processes_left_by_a_failed_test_are_killed() -> None:
+    """Their pipes are closed: otherwise they would warn in the middle of another test, which would then fail."""
     left: list[Process] = []
 
     async def fails() -> None:

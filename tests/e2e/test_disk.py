@@ -21,7 +21,7 @@ from support.truth import TracedMarket
 pytestmark = pytest.mark.real_time
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT")
-# From SIGUSR1 on the operating system lets no file grow, as a full disk would.
+# From SIGUSR1 on the operating system lets no file grow, as on a full disk.
 LIMITED = """
 import resource, runpy, signal, sys
 signal.signal(signal.SIGUSR1, lambda *_: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
@@ -33,7 +33,7 @@ runpy.run_module("booktape", run_name="__main__")
 async def test_a_full_disk_is_reported_once_and_loses_nothing_that_was_written(
     tmp_path: Path,
 ) -> None:
-    """Exit 74 and a sentence; whole files only; the next start, with space, recovers the rest."""
+    """Exit 74 and one sentence; whole files only; the next start, with space, recovers the rest."""
     market = TracedMarket(("BTCUSDT",), seed=4, levels=200)
     async with SimServer(market, speed=20) as server:
         command = (
@@ -65,7 +65,7 @@ async def test_a_full_disk_is_reported_once_and_loses_nothing_that_was_written(
     assert set(epochs) == {1, 2}
 
 
-async def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+async def test_an_unwritable_directory_is_reported_in_one_sentence(tmp_path: Path) -> None:
     """Something else is where the archive should be."""
     (tmp_path / "file").write_text("not a folder")
 
@@ -82,12 +82,12 @@ async def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path
 @pytest.mark.parametrize(
     "short_of", ["size=3m", pytest.param("nr_inodes=200", marks=pytest.mark.long)]
 )
-async def test_a_disk_that_gets_space_again_in_time_loses_nothing(
+async def test_a_disk_that_has_space_again_in_time_loses_nothing(
     tmp_path: Path, short_of: str
 ) -> None:
-    """No space, or no inode, for some seconds: it waits, then continues; nothing is missing.
+    """No space, or no inodes, for some seconds: the recorder waits, then continues; nothing is missing.
 
-    Segments end meanwhile, so that rotation and sealing meet the full disk, too.
+    Segments end meanwhile, so that rotation and sealing meet the full disk too.
     """
     if not mount(tmp_path, short_of):
         pytest.skip("mounting a small file system takes rights that this user does not have")
@@ -124,7 +124,7 @@ async def test_a_disk_that_gets_space_again_in_time_loses_nothing(
 
 
 def mount(folder: Path, short_of: str) -> bool:
-    """A small file system in memory, if we may."""
+    """A small file system in memory, if permitted."""
     command = ("mount", "-t", "tmpfs", "-o", short_of, "tmpfs", str(folder))
     return shutil.which("mount") is not None and (
         subprocess.run(command, check=False, capture_output=True).returncode == 0
@@ -132,7 +132,7 @@ def mount(folder: Path, short_of: str) -> bool:
 
 
 def fill(folder: Path) -> None:
-    """Use up all inodes, or all space: whichever ends first."""
+    """Use up all inodes or all space, whichever ends first."""
     with contextlib.suppress(OSError):
         for number in range(300):
             (folder / str(number)).touch()

@@ -1,6 +1,6 @@
-"""What a stranger may have put into an archive, through every command: bombs, FIFOs, sockets, devices.
+"""Hostile contents of an archive, through every command: bombs, FIFOs, sockets, devices.
 
-No command takes the memory, hangs, or ends in a traceback. It names what it cannot use, or leaves it aside.
+No command uses up the memory, hangs, or ends in a traceback. It names files that it cannot use, or ignores them.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ else:
     from backports import zstd
 
 PEAK_MIB = 1_024
-"""Half of what the line, and a third of what the rows, would take."""
+"""Half of what the line would take, and a third of what the rows would take."""
 
 SCRIPT = '[[fault]]\nkind = "huge"\nsymbol = "BTCUSDT"\nat_s = 1\n'
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Never written to. Its last tape is there unsealed as well, as a recorder that was killed leaves it."""
+    """Never written to. Its last tape also exists unsealed, as a killed recorder leaves it."""
     root = tmp_path_factory.mktemp("commands") / "archive"
     build(root)
     (root / "faults.toml").write_text(SCRIPT)
@@ -50,14 +50,14 @@ def root(archive: Path, tmp_path: Path) -> Path:
 
 
 def unsealed_tape(root: Path) -> Path:
-    """Where a recorder that was killed would have left a tape."""
+    """The place where a killed recorder would have left a tape."""
     tape = Layout(root).writing_tape(Segment(10**15, "killed"))
     tape.parent.mkdir(parents=True)
     return tape
 
 
-def test_each_command_is_tested_here() -> None:
-    """A new one needs a line in `e2e/every_command.py`; then all that follows is tried with it."""
+def test_every_command_is_tested_here() -> None:
+    """A new one needs a line in `e2e/every_command.py`; then it goes through all the tests below."""
     named = {name for name in app if not name.startswith("-")}
     assert set(COMMANDS) == named
 
@@ -66,7 +66,7 @@ def test_each_command_is_tested_here() -> None:
 
 
 def tape_bomb(root: Path) -> None:
-    """Each tape ends in a line of 2 GiB, sealed and unsealed alike."""
+    """Each tape ends in a line of 2 GiB, both sealed and unsealed."""
     piece = zstd.compress(bytes(64 << 20))
     bomb = zstd.compress(b'{"kind":"ws","received_ns":1,"m":"') + piece * 32
     unsealed = unsealed_tape(root)
@@ -77,7 +77,7 @@ def tape_bomb(root: Path) -> None:
 
 
 def rows_bomb(path: Path) -> None:
-    """400 rows with one price half a million times: some kilobytes on the disk, 1.6 GB in memory."""
+    """400 rows with one price half a million times: a few kilobytes on disk, 1.6 GB in memory."""
     count, rows = 500_000, 400
     encoded = pa.dictionary(pa.int8(), pa.float64())
     ones = pa.Array.from_buffers(pa.int8(), count, [None, pa.py_buffer(bytes(count))])
@@ -116,8 +116,8 @@ def bombed(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", COMMANDS)
-def test_no_bomb_takes_the_memory(bombed: Path, tmp_path: Path, name: str) -> None:
-    """The file is damaged, by name, or is not read; what is recorded continues."""
+def test_no_bomb_exhausts_the_memory(bombed: Path, tmp_path: Path, name: str) -> None:
+    """The file is reported as damaged, or not read; recordings continue."""
     done = run(name, Path(shutil.copytree(bombed, tmp_path / "archive")), tmp_path)
     assert done.peak_mib < PEAK_MIB
     check(done)
@@ -142,7 +142,7 @@ def device(path: Path) -> None:
 def unix_socket(path: Path) -> None:
     """Opening it is an error."""
     with socket.socket(socket.AF_UNIX) as server:
-        # A socket's whole path has a hundred bytes at most.
+        # A socket's whole path may have about a hundred bytes.
         here = os.open(path.parent, os.O_RDONLY)
         server.bind(f"/proc/self/fd/{here}/{path.name}")
         os.close(here)
@@ -151,10 +151,10 @@ def unix_socket(path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("kinds", [(fifo,), (device, unix_socket)], ids=["FIFOs", "others"])
-def test_nothing_hangs_at_what_is_no_file(
+def test_no_command_hangs_at_something_that_is_not_a_file(
     root: Path, tmp_path: Path, name: str, kinds: Sequence[Callable[[Path], None]]
 ) -> None:
-    """In the place of rows, gaps, checks, notes, a manifest, a tape, an unsealed tape, and of a script of faults."""
+    """In place of rows, gaps, checks, notes, a manifest, a tape, an unsealed tape, and a script of faults."""
     rooms = ("snapshots", "gaps", "checks", "notes", "manifests", "tape")
     for number, room in enumerate(rooms):
         files = sealed(root, room)

@@ -30,10 +30,10 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
         "drop=0.02,close=15,refuse=0.3,rest-error=0.3",
     ],
 )
-async def test_whatever_the_exchange_does_rows_are_true_and_gaps_are_declared(
+async def test_rows_are_true_and_gaps_declared_whatever_the_exchange_does(
     faults: str, tmp_path: Path
 ) -> None:
-    """Every row equals the truth, epochs and gaps agree, and no limit of the exchange is broken."""
+    """Every row equals the truth, epochs and gaps agree, and no limit of the exchange is exceeded."""
     market = TracedMarket(SYMBOLS, seed=3, levels=40)
     async with (
         SimServer(market, faults=parse_faults(faults)) as server,
@@ -48,7 +48,7 @@ async def test_whatever_the_exchange_does_rows_are_true_and_gaps_are_declared(
 async def test_a_gap_in_one_symbol_leaves_the_others_alone_and_costs_one_request(
     tmp_path: Path,
 ) -> None:
-    """One dropped event: one gap, one more snapshot, and no other symbol is touched."""
+    """One dropped event: one gap, one more snapshot, and no other symbol is affected."""
     market = TracedMarket(SYMBOLS, seed=3, levels=40)
     lie = Faults((Drop(event_number("ETHUSDT", 20)),))
     async with (
@@ -58,7 +58,7 @@ async def test_a_gap_in_one_symbol_leaves_the_others_alone_and_costs_one_request
         await until_updates(recorder, "BTCUSDT", 40)
         await until_updates(recorder, "ETHUSDT", 5)
     rows = check_archive(tmp_path, truth_of(market), every=3)
-    # One snapshot a symbol, and the one that the gap cost.
+    # One snapshot per symbol, and the one that the gap cost.
     assert len(list(lines_of(tmp_path, "asked"))) == 3 + 1
     (gap,) = gaps_of(tmp_path)
     assert (gap["symbol"], gap["reason"]) == ("ETHUSDT", "id_gap")

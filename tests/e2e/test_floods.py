@@ -1,7 +1,7 @@
-"""Whatever arrives, and however much: the recorder's memory stays below a bound, and recording continues.
+"""Whatever arrives, and however much, the recorder's memory stays below a bound, and recording continues.
 
-The bound is the one that docs/reliability.md states ("Memory"). It is measured as the operating system
-measures it: the most that the process ever held (VmHWM).
+The bound is the one that docs/reliability.md states ("Memory"). It is measured by the operating system:
+the most that the process ever held (VmHWM).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ async def recording(exchange: FloodingExchange, out: Path) -> Process:
 
 
 async def heard(process: Process, words: str, times: int) -> str:
-    """The log, once it has said this so often."""
+    """The log, once it contains this text this often."""
     assert process.stderr is not None
     log = ""
     async with asyncio.timeout(PATIENCE_S):
@@ -81,7 +81,7 @@ async def heard(process: Process, words: str, times: int) -> str:
 
 
 async def ended(process: Process) -> tuple[int | None, float, str]:
-    """Stop it; its exit code, the most memory that it ever held in MiB, and the rest of its log."""
+    """Stop it; returns its exit code, its peak memory in MiB, and the rest of its log."""
     process.send_signal(signal.SIGINT)
     async with asyncio.timeout(PATIENCE_S):
         _, err = await process.communicate()
@@ -92,14 +92,14 @@ async def ended(process: Process) -> tuple[int | None, float, str]:
 
 
 HONEST = answer(LISTED)
-# Random, so that they take time to compress: more comes than can be written down.
+# Random, so they take time to compress: more arrives than can be written.
 GROWING = messages(lambda: growing(levels=400_000))
 GARBAGE = messages(lambda: iter([random.Random(1).randbytes(20 << 20)] * 1_000))
 BIG_EVENTS = messages(lambda: events(levels=50_000))
 
 
 class Case(NamedTuple):
-    """What the exchange answers, and what the log says of it, so often at least."""
+    """The exchange's answers, and what the log must say about them, with the least number of times."""
 
     listed: Flood
     depth: Flood
@@ -134,7 +134,7 @@ QUICK = {"a gzip bomb", "a message of 1 GB"}
     ],
 )
 async def test_memory_is_bounded(tmp_path: Path, case: Case) -> None:
-    """Too much is thrown away, said, and followed by another attempt; what is sealed is sound."""
+    """Excess data is dropped and reported, and another attempt follows; the sealed files are sound."""
     exchange = FloodingExchange(case.stream, case.depth, case.listed)
     async with exchange.serving():
         process = await recording(exchange, tmp_path)
@@ -144,8 +144,8 @@ async def test_memory_is_bounded(tmp_path: Path, case: Case) -> None:
         assert peak_mib < PEAK_MIB
 
 
-async def test_what_was_lost_is_declared(tmp_path: Path) -> None:
-    """A known book whose connection sends too long a message: a gap, and the book is known again."""
+async def test_a_loss_is_declared(tmp_path: Path) -> None:
+    """A message is too long on the connection of a known book: a gap, and then the book is known again."""
     known, never = asyncio.Event(), asyncio.Event()
 
     def first() -> Pieces:

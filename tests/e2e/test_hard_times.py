@@ -35,9 +35,9 @@ START = datetime.fromtimestamp(START_NS // 10**9, UTC)
 
 @dataclass
 class FirstOf:
-    """The first `count` requests for what ends with `path`; others are not counted.
+    """The first `count` requests for a path that ends with `path`; others are not counted.
 
-    `asked_s` are the times of all requests for it, since the exchange began.
+    `asked_s` are the times of all such requests, since the exchange started.
     """
 
     path: str
@@ -54,7 +54,7 @@ class FirstOf:
 async def record(
     out: Path, seconds: float, *lies: Fault, symbol: str = "BNBUSDT", connections: int = 1
 ) -> list[Row]:
-    """Record one symbol for a while under faults; its rows, found true, one for each event."""
+    """Record one symbol for a while under faults; returns its rows, checked, one for each event."""
     market = TracedMarket((symbol,), seed=11, levels=40)
     async with (
         SimServer(market, faults=Faults.of(*lies)) as server,
@@ -74,7 +74,7 @@ def seconds_of(gap: Row) -> tuple[float, float]:
 
 
 def steps_in_notes(root: Path) -> list[float]:
-    """By how many seconds our clock was set, as `notes` tells, smallest first."""
+    """The steps of our clock in seconds, as recorded in `notes`, smallest first."""
     tables = [
         pq.read_table(path, partitioning=None) for path in root.glob("notes/date=*/*.parquet")
     ]
@@ -85,7 +85,7 @@ def steps_in_notes(root: Path) -> list[float]:
 async def test_an_event_ten_times_the_largest_real_one_is_a_row_like_any_other(
     tmp_path: Path,
 ) -> None:
-    """It is on the tape, whole, and cost no gap; the row at its id equals the truth."""
+    """It is on the tape, whole, and causes no gap; the row at its id equals the truth."""
     rows = await record(tmp_path, 20, Huge("BNBUSDT", 10.0, 10 * LARGEST))
     (tape,) = tmp_path.glob("tape/*/*.zst")
     frames = [frame for frame in read_tape(tape) if isinstance(frame, StreamMessage)]
@@ -97,8 +97,8 @@ async def test_an_event_ten_times_the_largest_real_one_is_a_row_like_any_other(
     assert gaps_of(tmp_path) == []
 
 
-async def test_a_half_open_connection_is_a_gap_of_less_than_a_minute(tmp_path: Path) -> None:
-    """From its last event on, though no close said that it was lost."""
+async def test_a_half_open_connection_costs_a_gap_of_less_than_a_minute(tmp_path: Path) -> None:
+    """From its last event on, although no close reported the loss."""
     await record(tmp_path, 120, HalfOpen(20.05))
     (gap,) = gaps_of(tmp_path)
     began_s, lasted_s = seconds_of(gap)
@@ -112,7 +112,7 @@ async def test_one_of_two_connections_may_be_half_open(tmp_path: Path) -> None:
     assert gaps_of(tmp_path) == []
 
 
-async def test_requests_that_hang_are_given_up_and_asked_again(tmp_path: Path) -> None:
+async def test_requests_that_hang_are_given_up_and_repeated(tmp_path: Path) -> None:
     """The list of symbols once, the first snapshot twice: each costs ten seconds and a pause."""
     lists, snapshots = FirstOf("exchangeInfo", 1), FirstOf("depth", 2)
     rows = await record(tmp_path, 60, requests.hang(lists), requests.hang(snapshots))
@@ -127,12 +127,12 @@ async def test_requests_that_hang_are_given_up_and_asked_again(tmp_path: Path) -
 async def test_an_exchange_that_is_away_for_hours_is_one_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is there again half a minute after the exchange at the latest, within all its limits."""
+    """The book is known at most half a minute after the exchange returns, within all its limits."""
     monkeypatch.setattr(recorder, "FLUSH_S", 60.0)  # flushing every half second is not the point
     away_s = 3 * HOUR_S
 
     market = TracedMarket(("XMRBTC",), seed=11, levels=40)
-    # A slow exchange, or it would have to invent six hours of events that are not received.
+    # A slow exchange, or it would have to produce six hours of events that are not received.
     slow = 1 / 60
     lie = Outage(60 * slow, (60 + away_s) * slow)
     async with (
@@ -153,9 +153,9 @@ async def test_an_exchange_that_is_away_for_hours_is_one_gap(
 async def test_a_wall_clock_that_is_set_changes_no_row_and_no_order(
     tmp_path: Path, steps_s: tuple[float, float]
 ) -> None:
-    """Forward and back, with a cut between: each gap lies where it was, by the clock of its time.
+    """Forward and back, with a cut in between: each gap keeps its place, by the clock of its time.
 
-    So without the steps that `notes` tells no two gaps overlap, and `receive_time` goes back where
+    Without the steps recorded in `notes` no two gaps overlap, and `receive_time` goes back where
     our clock does, and nowhere else.
     """
     cuts_s = (10.05, 20.05, 30.05)
@@ -177,7 +177,7 @@ async def test_a_wall_clock_that_is_set_changes_no_row_and_no_order(
     assert [round(by_s / HOUR_S) for by_s in back_s] == [-round(min(steps_s) / HOUR_S)]
 
     assert steps_in_notes(tmp_path) == pytest.approx(sorted(steps_s))
-    # The first gap lies before both steps, the second one between them, the third behind both.
+    # The first gap lies before both steps, the second between them, the third after both.
     ahead_s = (0.0, steps_s[0], sum(steps_s))
     gaps = [seconds_of(gap) for gap in gaps_of(tmp_path)]
     true = [
@@ -190,10 +190,10 @@ async def test_a_wall_clock_that_is_set_changes_no_row_and_no_order(
 
 
 @pytest.mark.parametrize(("step_s", "longer_s"), [(-HOUR_S, 0.0), (HOUR_S, HOUR_S)])
-async def test_a_wall_clock_that_is_set_during_a_gap(
+async def test_a_wall_clock_step_during_a_gap_moves_its_start_or_lengthens_it(
     tmp_path: Path, step_s: float, longer_s: float
 ) -> None:
-    """Set back, it takes the gap's start with it, so the gap is as long as it was; forward it is reported longer."""
+    """A step back moves the gap's start with it, so its length is right; a step forward makes it look longer."""
     market, clock = TracedMarket(("BNBUSDT",), seed=11, levels=40), WallClock()
     async with (
         SimServer(market, faults=Faults.of(Outage(10.05, 20.05))) as server,
@@ -207,12 +207,14 @@ async def test_a_wall_clock_that_is_set_during_a_gap(
     (gap,) = gaps_of(tmp_path)
     begun_s, lasted_s = seconds_of(gap)
     assert 9 < begun_s - min(step_s, 0) <= 10.05
-    # No pause before a new attempt is longer than all of them together, so 20 s at most.
+    # No pause before a new attempt is longer than all of them together, so at most 20 s.
     assert 10 <= lasted_s - longer_s <= 21
 
 
-async def test_a_wall_clock_that_is_set_back_by_less_than_a_second(tmp_path: Path) -> None:
-    """No step is noted; then nothing goes back at all, and what is stamped waits for the clock."""
+async def test_a_wall_clock_set_back_by_less_than_a_second_moves_no_stamp_back(
+    tmp_path: Path,
+) -> None:
+    """No step is noted; no time goes back, and stamps wait for the clock."""
     market, clock = TracedMarket(("BNBUSDT",), seed=11, levels=40), WallClock()
     async with (
         SimServer(market, faults=Faults.of(CutAt(10.05), CutAt(20.05))) as server,
@@ -237,10 +239,10 @@ async def test_a_wall_clock_that_is_set_back_by_less_than_a_second(tmp_path: Pat
 
 @pytest.mark.within_s(10 * HOUR_S)
 @pytest.mark.parametrize("cut", [False, True])
-async def test_a_machine_that_sleeps_for_an_hour_says_what_it_missed(
+async def test_a_machine_that_sleeps_for_an_hour_records_what_it_missed(
     tmp_path: Path, cut: bool
 ) -> None:
-    """What the exchange kept for it is recorded; without the connection the hour is one gap."""
+    """Data that the exchange kept for it is recorded; without the connection the hour is one gap."""
     market = TracedMarket(("XMRBTC",), seed=11, levels=40)
     async with (
         SimServer(market, speed=1 / 60, start_at_once=True) as server,
@@ -248,7 +250,7 @@ async def test_a_machine_that_sleeps_for_an_hour_says_what_it_missed(
     ):
         await asyncio.sleep(63)  # between two slots
         if cut:
-            # Only after it wakes does the machine see it.
+            # The machine sees it only after it wakes.
             cutting = asyncio.create_task(close_all(server, abrupt=True))
         running().pass_over(HOUR_S)
         await asyncio.sleep(600)

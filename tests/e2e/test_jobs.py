@@ -1,4 +1,4 @@
-"""Jobs over segments: the same bytes from every worker, and only what was lost is done again.
+"""Jobs over segments: the same bytes from every worker, and only lost work is repeated.
 
 The cluster that loses a worker has 200 segments to do, all others have 12.
 """
@@ -50,7 +50,7 @@ def recorded(root: Path, segments: int) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(archive: Path) -> Path:
-    """What one process makes of it. Never written to."""
+    """The result of one process. Never written to."""
     out = archive.parent / "alone"
     assert run(*rebuilding(archive, out))[0] == 0
     return out
@@ -58,7 +58,7 @@ def alone(archive: Path) -> Path:
 
 @contextmanager
 def two_workers() -> Iterator[Any]:
-    """A scheduler, and two workers that are separate processes, with the environment of now."""
+    """A scheduler and two workers in separate processes, with the current environment."""
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
     ) as running:
@@ -67,7 +67,7 @@ def two_workers() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Dask on this machine: a scheduler, and two workers that are separate processes."""
+    """Dask on this machine: a scheduler and two workers in separate processes."""
     with two_workers() as running:
         yield running
 
@@ -77,7 +77,7 @@ def tapes(root: Path) -> list[Path]:
 
 
 def files(root: Path) -> dict[str, bytes]:
-    """Every file below a folder, except for the lock."""
+    """Every file below a folder, except the lock."""
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in sorted(root.rglob("*"))
@@ -86,7 +86,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def identities(root: Path) -> dict[str, tuple[int, int]]:
-    """The inode and the time of change of every file and folder."""
+    """The inode and change time of every file and folder."""
     return {str(path): (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in root.rglob("*")}
 
 
@@ -95,7 +95,7 @@ def rebuilding(archive: Path, out: Path, *more: str | Path) -> tuple[str | Path,
 
 
 def begin(*arguments: str | Path) -> subprocess.Popen[str]:
-    """A running `booktape …`, as a shell starts it: it and its processes are one group."""
+    """A running `booktape …`, as a shell starts it: with all its processes it forms one group."""
     return subprocess.Popen(
         [*BOOKTAPE, *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -113,7 +113,7 @@ def run(*arguments: str | Path) -> tuple[int, str, str]:
 
 
 def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    """Wait for a moment of a run that has not ended by then."""
+    """Wait for a moment in a run that must not have ended by then."""
     deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -122,7 +122,7 @@ def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> No
 
 
 def report(*arguments: str | Path) -> dict[str, Any]:
-    """What `verify` found, except for the folder's name."""
+    """The findings of `verify`, except for the folder's name."""
     code, out, err = run("verify", *arguments, "--json")
     found: dict[str, Any] = json.loads(out)
     assert code == (0 if found["clean"] else 1), err
@@ -131,13 +131,13 @@ def report(*arguments: str | Path) -> dict[str, Any]:
 
 
 def processes_below(pid: int) -> list[int]:
-    """Those that a process has started."""
+    """Processes started by a given process."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text(encoding="ascii").split()]
 
 
 def workers_below(pid: int) -> list[int]:
-    """Its pool: multiprocessing starts a resource tracker beside it."""
+    """Its pool: multiprocessing also starts a resource tracker."""
     return [
         child
         for child in processes_below(pid)
@@ -151,7 +151,7 @@ def workers_below(pid: int) -> list[int]:
 def test_processes_and_a_cluster_make_the_same_bytes(
     archive: Path, alone: Path, cluster: Any, tmp_path: Path
 ) -> None:
-    """Tapes and manifests too; and `verify` says the same of them, wherever it runs."""
+    """Tapes and manifests too; `verify` reports the same about them, wherever it runs."""
     assert files(alone)
     ways = {"jobs": ("--jobs", "2"), "dask": ("--dask", cluster.scheduler_address)}
     expected = report(alone)
@@ -171,7 +171,7 @@ def test_processes_and_a_cluster_make_the_same_bytes(
 def test_a_difference_is_found_wherever_verify_runs(
     archive: Path, cluster: Any, tmp_path: Path
 ) -> None:
-    """Every finding, in the same order, with the same words."""
+    """Every finding, in the same order and the same words."""
     root = tmp_path / "damaged"
     shutil.copytree(archive, root)
     rows = sorted(root.glob("snapshots/symbol=BTCUSDT/*/*"))
@@ -183,8 +183,10 @@ def test_a_difference_is_found_wherever_verify_runs(
     assert report(root, "--dask", cluster.scheduler_address) == expected
 
 
-def test_shards_together_are_one_run(archive: Path, alone: Path, tmp_path: Path) -> None:
-    """Side by side, each with some of the segments; the run that finishes them finds nothing left to do."""
+def test_shards_together_give_the_result_of_one_run(
+    archive: Path, alone: Path, tmp_path: Path
+) -> None:
+    """In parallel, each with some of the segments; the final run finds nothing left to do."""
     out = tmp_path / "shards"
     running = [begin(*rebuilding(archive, out, "--shard", f"{number}/3")) for number in (1, 2, 3)]
     for number, process in enumerate(running, 1):
@@ -197,7 +199,7 @@ def test_shards_together_are_one_run(archive: Path, alone: Path, tmp_path: Path)
 
 
 def test_shards_of_a_verification_are_put_together(archive: Path, tmp_path: Path) -> None:
-    """By a run over all segments, which reads nothing again and checks what goes from one to the next."""
+    """By a run over all segments, which reads nothing again and checks the transitions between segments."""
     root, results = tmp_path / "damaged", tmp_path / "results"
     shutil.copytree(archive, root)
     tapes(root)[4].unlink()
@@ -206,14 +208,14 @@ def test_shards_of_a_verification_are_put_together(archive: Path, tmp_path: Path
         code, output, _ = run(
             "verify", root, "--shard", f"{number}/3", "--results", results, "--jobs", "2"
         )
-        # The fifth segment, without its tape, is in the second shard.
+        # The fifth segment, which has no tape, is in the second shard.
         assert code == int(number == 2), output
         assert f"Shard {number}/3: {SEGMENTS // 3} segments" in " ".join(output.split())
     before = identities(results)
     assert len(before) == SEGMENTS
     assert report(root, "--results", results) == expected
     assert identities(results) == before
-    # A file that was changed since is read again.
+    # A file that changed since is read again.
     rows = sorted(root.glob("snapshots/symbol=BTCUSDT/*/*"))
     shutil.copy(rows[1], rows[0])
     assert report(root, "--results", results) == report(root) != expected
@@ -222,11 +224,11 @@ def test_shards_of_a_verification_are_put_together(archive: Path, tmp_path: Path
 
 
 def rows_and_events(part: Recording) -> tuple[int, int]:
-    """What a user of the reader may ask of a segment."""
+    """Typical queries that a user makes on a segment."""
     return part.snapshots("BTCUSDT").to_arrow().num_rows, sum(1 for _ in part.replay("BTCUSDT"))
 
 
-def test_a_function_of_ones_own_on_a_cluster(archive: Path, cluster: Any) -> None:
+def test_a_users_own_function_on_a_cluster(archive: Path, cluster: Any) -> None:
     """The same answers, segment by segment, in order."""
     rec = booktape.open(archive)
     with distributed.Client(cluster, set_as_default=False) as client:
@@ -237,7 +239,7 @@ def test_a_function_of_ones_own_on_a_cluster(archive: Path, cluster: Any) -> Non
 # ── workers that die ────────────────────────────────────────────────────────────────────────
 
 
-def test_a_process_is_killed_amid_the_work(archive: Path, alone: Path, tmp_path: Path) -> None:
+def test_a_process_is_killed_during_the_work(archive: Path, alone: Path, tmp_path: Path) -> None:
     """The run continues with others, and nothing is missing."""
     out = tmp_path / "killed"
     process = begin(*rebuilding(archive, out, "--jobs", "2"))
@@ -248,8 +250,8 @@ def test_a_process_is_killed_amid_the_work(archive: Path, alone: Path, tmp_path:
     assert files(out) == files(alone)
 
 
-def test_a_worker_of_the_cluster_is_killed_amid_the_work(cluster: Any, tmp_path: Path) -> None:
-    """The scheduler gives its segments to another one: 200 segments come out as from one process."""
+def test_a_worker_of_the_cluster_is_killed_during_the_work(cluster: Any, tmp_path: Path) -> None:
+    """The scheduler gives its segments to another one: the result for 200 segments is as from one process."""
     archive, out = recorded(tmp_path / "data", MANY), tmp_path / "killed"
     assert run(*rebuilding(archive, tmp_path / "alone"))[0] == 0
     process = begin(*rebuilding(archive, out, "--dask", cluster.scheduler_address))
@@ -263,8 +265,10 @@ def test_a_worker_of_the_cluster_is_killed_amid_the_work(cluster: Any, tmp_path:
     assert report(out, "--dask", cluster.scheduler_address) == expected
 
 
-def test_the_run_itself_is_killed(archive: Path, alone: Path, tmp_path: Path) -> None:
-    """The next one does the rest: what was sealed is not touched, what was half done leaves nothing."""
+def test_a_killed_run_is_completed_by_the_next_one(
+    archive: Path, alone: Path, tmp_path: Path
+) -> None:
+    """Sealed files are not touched, and half-finished ones leave nothing behind."""
     out = tmp_path / "killed"
     process = begin(*rebuilding(archive, out, "--jobs", "2"))
     until(lambda: tapes(out), process)
@@ -286,14 +290,14 @@ def test_ctrl_c_ends_the_workers(
     out = tmp_path / "stopped"
     process = begin(*rebuilding(archive, out, *options))
     until(lambda: tapes(out), process)
-    # The terminal sends it to all of them.
+    # The terminal sends it to all processes.
     os.killpg(process.pid, signal.SIGINT)
-    # Both pipes are the workers' too: this returns when the last of them is gone.
+    # Both pipes belong to the workers too: this returns when the last of them is gone.
     output, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "rebuilt" not in output
-    # On the cluster a segment that has begun is finished.
+    # On the cluster a segment that has been started is finished.
     assert run(*rebuilding(archive, out, *options))[0] == 0
     assert files(out) == files(alone)
 
@@ -301,14 +305,14 @@ def test_ctrl_c_ends_the_workers(
 # ── machines that are not like this one ─────────────────────────────────────────────────────
 
 
-def test_a_worker_that_does_not_see_the_folder(archive: Path, tmp_path: Path) -> None:
-    """It is named: nothing is called missing that is only elsewhere."""
+def test_a_worker_that_does_not_see_the_folder_is_named(archive: Path, tmp_path: Path) -> None:
+    """Nothing is called missing that is only elsewhere."""
     hidden = tmp_path / "hidden"
     shutil.copytree(archive, hidden)
     with distributed.LocalCluster(
         n_workers=0, processes=True, dashboard_address=":0", silence_logs=50
     ) as alone:
-        # A worker in a mount namespace of its own, as on a machine that has another disk there.
+        # A worker in its own mount namespace, as on a machine with another disk there.
         script = f"mount -t tmpfs tmpfs {hidden} && exec {sys.executable} -m dask worker $0 --no-nanny --no-dashboard"
         worker = subprocess.Popen(
             ["unshare", "-m", "sh", "-c", script, alone.scheduler_address],  # noqa: S607
@@ -347,8 +351,10 @@ def test_a_worker_that_does_not_see_the_folder(archive: Path, tmp_path: Path) ->
         (("--shard", "1/3"), "Add --results DIR"),
     ],
 )
-def test_mistakes(archive: Path, options: tuple[str, ...], sentence: str) -> None:
-    """One sentence, exit 2."""
+def test_mistakes_are_reported_in_one_sentence(
+    archive: Path, options: tuple[str, ...], sentence: str
+) -> None:
+    """Exit 2."""
     code, output, err = run("verify", archive, *options)
     assert (code, output) == (2, "")
     assert sentence in err

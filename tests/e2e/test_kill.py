@@ -1,4 +1,4 @@
-"""`kill -9`, for real: the next start finds everything, and declares what was not recorded."""
+"""`kill -9`, for real: the next start finds everything, and declares the time that was not recorded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sealed_frames(root: Path) -> list[TapeRecord]:
 async def test_kill_9_at_random_moments_loses_no_row_and_hides_no_gap(
     tmp_path: Path, segment: str
 ) -> None:
-    """Killed at any moment, starting, recovering, rotating or sealing: the archive stays right."""
+    """Killed at any moment, whether starting, recovering, rotating or sealing: the archive stays right."""
     dice = random.Random(9)
 
     market = TracedMarket(SYMBOLS, seed=5, levels=60)
@@ -47,7 +47,7 @@ async def test_kill_9_at_random_moments_loses_no_row_and_hides_no_gap(
         )
         for _ in range(KILLS // 2):
             process = await start(*command)
-            # A third of the kills hit the start itself, the others a recording under way.
+            # A third of the kills hit the start itself, the others a running recording.
             if dice.random() < 0.66:
                 await log_until(process, "book synced")
             await asyncio.sleep(dice.uniform(0, 1.2))
@@ -68,9 +68,9 @@ async def test_kill_9_at_random_moments_loses_no_row_and_hides_no_gap(
 
 
 async def test_a_kill_takes_at_most_the_last_second(tmp_path: Path) -> None:
-    """At whatever moment, in virtual time: what had left the socket a second before is found by the next start.
+    """At any moment, in virtual time: the next start finds everything that had left the socket a second before.
 
-    A kill leaves what the operating system has of the files: what a copy of them holds.
+    A kill leaves the files as the operating system has them, which is what a copy contains.
     """
     market, clock = TracedMarket(SYMBOLS, seed=5, levels=60), WallClock()
     left_at_ns: dict[Path, int] = {}
@@ -93,8 +93,8 @@ async def test_a_kill_takes_at_most_the_last_second(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_time
-async def test_what_was_seen_before_a_kill_is_there_after_it(tmp_path: Path) -> None:
-    """Rows that a reader found while it recorded."""
+async def test_rows_seen_before_a_kill_are_there_after_it(tmp_path: Path) -> None:
+    """Rows that a reader found during the recording."""
     market = TracedMarket(SYMBOLS, seed=5, levels=60)
     async with SimServer(market, start_at_once=True) as server:
         command = (

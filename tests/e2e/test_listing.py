@@ -1,4 +1,4 @@
-"""What the exchange lists while it is recorded: halts, delistings and new symbols."""
+"""Changes of the exchange's list during a recording: halts, delistings and new symbols."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from support.truth import TracedMarket
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 BTC, ETH = SYMBOLS
 SPEED = 0.1
-"""A tenth of the usual events: what is waited for goes by the recorder's time."""
+"""A tenth of the usual events: the waits depend on the recorder's time."""
 
 BEFORE_S = 60.0
 """Of the recorder's time."""
 
 NOTICED_S = NAMED_LIST_EVERY_S + 3 * LIST_SPACING_S
-"""Two looks at the list, the second soon after the first."""
+"""Two requests for the list, the second soon after the first."""
 
 HALT_S = 400.0
 SEGMENT_S = 300.0
@@ -48,14 +48,14 @@ def states(recorder: Recorder) -> dict[str, str]:
 
 
 def statuses_of(root: Path, symbol: str) -> list[tuple[str, Any]]:
-    """What was noted of a symbol's status, and when."""
+    """The recorded statuses of a symbol, with their times."""
     notes = [n for n in table_of(root, "notes") if n["symbol"] == symbol and n["kind"] == "status"]
     return [(note["detail"], note["time"]) for note in notes]
 
 
 @pytest.mark.parametrize("shown", [pytest.param("HALT", marks=pytest.mark.long), "BREAK"])
 async def test_a_halt_is_noted_and_only_a_break_makes_a_gap(shown: str, tmp_path: Path) -> None:
-    """A halted market continues by its events; in a break nothing tells what is canceled meanwhile."""
+    """A halted market continues by its events; in a break no event reports cancelled orders."""
     halt = Halt(BTC, market_time_s(BEFORE_S), market_time_s(BEFORE_S + HALT_S), shown)  # type: ignore[arg-type]
 
     market = TracedMarket(SYMBOLS, seed=5, levels=40)
@@ -76,8 +76,8 @@ async def test_a_halt_is_noted_and_only_a_break_makes_a_gap(shown: str, tmp_path
     assert rows[BTC][-1]["receive_time"] > symbol_status[-1][1]
 
 
-async def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> None:
-    """No open gap, no request for it any more; the next start refuses it with one sentence."""
+async def test_a_delisted_symbol_ends_and_the_others_continue(tmp_path: Path) -> None:
+    """It has no open gap and causes no more requests; the next start refuses it with one sentence."""
     delist = Delist(BTC, market_time_s(BEFORE_S))
 
     market = TracedMarket(SYMBOLS, seed=5, levels=40)
@@ -105,10 +105,10 @@ async def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> No
     assert rows[BTC][-1]["receive_time"] < symbol_status[-1][1] < rows[ETH][-1]["receive_time"]
 
 
-async def test_what_no_file_can_be_named_after_is_left_out(
+async def test_a_symbol_that_cannot_be_a_file_name_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the start or listed later: a warning each, and all others are recorded and sealed."""
+    """At the start or when listed later: one warning each, and all others are recorded and sealed."""
     monkeypatch.setattr(symbol_status, "WHOLE_LIST_EVERY_S", NAMED_LIST_EVERY_S)
     long, later, new = "币" * 27, "安" * 27, "NEWUSDT"
     lies = tuple(NewListing(symbol, market_time_s(BEFORE_S)) for symbol in (later, new))
@@ -140,14 +140,14 @@ async def test_what_no_file_can_be_named_after_is_left_out(
         pytest.param("USDT", 0, NAMED_LIST_EVERY_S + 2 * LIST_SPACING_S, marks=pytest.mark.long),
     ],
 )
-async def test_what_is_listed_later_is_joined(
+async def test_symbols_listed_later_are_added(
     quote_asset: str | None,
     pulse_s: float,
     within_s: float,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By the pulse within 35 s, without one at the next look; the next start continues with all of it."""
+    """By the pulse within 35 s, without it with the next list; the next start continues with all of them."""
     if not pulse_s:
         monkeypatch.setattr(symbol_status, "WHOLE_LIST_EVERY_S", NAMED_LIST_EVERY_S)
     new, other = "NEWUSDT", "NEWBTC"
@@ -177,10 +177,10 @@ async def test_what_is_listed_later_is_joined(
 
 
 @pytest.mark.parametrize("symbols", [(BTC,), pytest.param((), marks=pytest.mark.long)])
-async def test_an_exchange_that_does_not_know_an_option_of_the_list_is_asked_without(
+async def test_an_exchange_that_does_not_know_an_option_of_the_list_is_asked_without_it(
     symbols: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """It refuses the first question (-1104); its list is read all the same, and later questions are good ones."""
+    """It refuses the first request (-1104); its list is still read, and later requests are valid."""
     market = TracedMarket(SYMBOLS, seed=3, levels=40)
     async with (
         SimServer(market, venue=VENUES["binance-us"]) as server,

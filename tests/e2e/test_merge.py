@@ -44,7 +44,7 @@ async def test_two_recorders_with_outages_in_turn_are_one_recording_without_a_ga
 
 
 def check_merge(a: Path, b: Path, both: Path, market: TracedMarket) -> None:
-    """Each archive has a gap of each symbol; the merge has none, and is proved."""
+    """Each archive has a gap for each symbol; the merge has none, and is proved."""
     code, out, err = run_here("merge", a, b, "--out", both, "--every", "1")
     assert (code, err) == (0, ""), err
     assert "from 2 archives" in out
@@ -69,14 +69,14 @@ def test_two_machines_with_outages_in_turn_are_one_recording_without_a_gap(tmp_p
             for process in (first, second):
                 await log_until(process, "book synced")
                 await log_until(process, "book synced")
-            # What it received before is on the disk.
+            # Everything it received before is on the disk.
             await log_until(first, "new segment")
             first.kill()
             await first.communicate()
             first = await start(*command, a)
             await log_until(first, "book synced")
             await log_until(first, "book synced")
-            for _ in range(2):  # so both were connected for some seconds
+            for _ in range(2):  # so both had been connected for some seconds
                 await log_until(first, "new segment")
             second.terminate()
             await second.communicate()
@@ -100,8 +100,8 @@ def test_two_machines_with_outages_in_turn_are_one_recording_without_a_gap(tmp_p
         assert not (full / "both").exists()
 
 
-def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
-    """Exit 2, nothing is written."""
+def test_mistakes_are_reported_in_one_sentence(tmp_path: Path) -> None:
+    """Exit 2, and nothing is written."""
     for arguments, sentence in (
         ((), "Name two archives or more"),
         (("a",), "Name two archives or more"),

@@ -65,16 +65,18 @@ async def test_an_unknown_symbol_is_refused_with_a_suggestion(tmp_path: Path) ->
 def test_a_wrong_command_line_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
 ) -> None:
-    """It names what is wrong, and nothing was written."""
+    """It names the mistake, and nothing is written."""
     monkeypatch.setenv("BOOKTAPE_OUT", str(tmp_path / "new"))
     assert sentence in refused(arguments, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
 def refused(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """The sentence with which this process refuses a command line, as a user's mistake."""
+    """The sentence with which this process refuses a command line as a user's mistake."""
     if "BOOKTAPE_DURATION" not in os.environ:
-        monkeypatch.setenv("BOOKTAPE_DURATION", "1")  # one that is believed is recorded from
+        monkeypatch.setenv(
+            "BOOKTAPE_DURATION", "1"
+        )  # a command line that is accepted starts a recording
     with pytest.raises((BooktapeError, CycloptsError)) as caught:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     assert getattr(caught.value, "exit_code", 2) == 2
@@ -92,8 +94,8 @@ def refused(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
 async def test_a_mistake_ends_the_program_with_2(
     tmp_path: Path, arguments: list[str], sentence: str
 ) -> None:
-    """Whatever finds it; there is no traceback, and nothing was written."""
-    async with asyncio.timeout(60):  # one that is believed is recorded from, for ever
+    """Whatever notices it; there is no traceback, and nothing is written."""
+    async with asyncio.timeout(60):  # a command line that is accepted records for ever
         code, out, err = await run(*arguments, BOOKTAPE_OUT=str(tmp_path / "new"))
     assert (code, out) == (2, "")
     assert sentence in err
@@ -116,7 +118,7 @@ async def test_a_mistake_ends_the_program_with_2(
 def test_a_wrong_environment_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
-    """As if it had been typed; it is named, and nothing was written."""
+    """As if it had been typed; it is named, and nothing is written."""
     monkeypatch.setenv("BOOKTAPE_OUT", str(tmp_path / "new"))
     monkeypatch.setenv(variable, value)
     message = refused(["record", "BTCUSDT"], monkeypatch)
@@ -126,7 +128,7 @@ def test_a_wrong_environment_is_one_sentence(
 
 
 async def test_options_can_come_from_the_environment(tmp_path: Path) -> None:
-    """`--every` is BOOKTAPE_EVERY, and so for each option."""
+    """`--every` is BOOKTAPE_EVERY, and likewise for each option."""
     async with SimServer(Market(("BTCUSDT",), levels=50), speed=5) as server:
         process = await start(
             *("record", "BTCUSDT"),
@@ -142,7 +144,7 @@ async def test_options_can_come_from_the_environment(tmp_path: Path) -> None:
     assert list(tmp_path.glob("snapshots/symbol=BTCUSDT/*/*.parquet"))
 
 
-async def test_without_a_network_it_says_what_it_tried_and_goes_on_trying(tmp_path: Path) -> None:
+async def test_without_a_network_it_says_what_it_tried_and_keeps_trying(tmp_path: Path) -> None:
     """It names the address, promises to try again, and points to `--exchange sim`."""
     process = await start(
         *("record", "BTCUSDT", "--out", tmp_path / "new"),
@@ -161,8 +163,8 @@ NOTHING_THERE = ("--rest-url", "http://127.0.0.1:9", "--ws-url", "ws://127.0.0.1
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_a_duration_without_an_answer_is_no_success(tmp_path: Path, workers: str) -> None:
-    """Exit 69 and a last word, instead of 0 and nothing to read."""
+async def test_a_duration_without_an_answer_is_a_failure(tmp_path: Path, workers: str) -> None:
+    """Exit 69 and a final message, instead of 0 and nothing to read."""
     code, out, err = await run(
         *(
             "record",
@@ -184,8 +186,8 @@ async def test_a_duration_without_an_answer_is_no_success(tmp_path: Path, worker
     assert not list(tmp_path.rglob("*.parquet"))
 
 
-async def test_a_duration_without_a_book_is_no_success(tmp_path: Path) -> None:
-    """The list of symbols came, and nothing else: no stream, no snapshot."""
+async def test_a_duration_without_a_book_is_a_failure(tmp_path: Path) -> None:
+    """The list of symbols came, but no stream and no snapshot."""
     faults = Faults.of(requests.refuse(Attempts(path="depth")))
     async with SimServer(Market(("BTCUSDT",), levels=50), faults=faults) as server:
         code, _, err = await run(
@@ -196,8 +198,8 @@ async def test_a_duration_without_a_book_is_no_success(tmp_path: Path) -> None:
     assert err.splitlines()[-1].startswith("booktape: No book became known in 2 s")
 
 
-async def test_a_signal_before_the_duration_is_over_is_what_the_user_wants(tmp_path: Path) -> None:
-    """Whatever there was to record: exit 0."""
+async def test_a_signal_before_the_end_of_the_duration_is_a_success(tmp_path: Path) -> None:
+    """Whatever there was to record, the exit code is 0."""
     process = await start(
         "record", "BTCUSDT", *NOTHING_THERE, "--duration", "1h", "--out", tmp_path
     )

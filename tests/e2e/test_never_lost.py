@@ -1,4 +1,4 @@
-"""Connections come and go; as long as one of them delivers, the book is never lost."""
+"""Connections come and go; while at least one of them delivers, the book is never lost."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "XMRBTC")
 
 
 def snapshots_in(root: Path) -> int:
-    """How many answers with a book were recorded; without audits, only what was lost costs one."""
+    """The number of recorded answers with a book; without audits, only a loss causes one."""
     tapes = root.glob("tape/*/*.zst")
     return sum(isinstance(frame, DepthAnswer) for tape in tapes for frame in read_tape(tape))
 
 
 def check_seamless(root: Path, market: TracedMarket, symbols: int, *, every: int) -> None:
-    """No gap, no second snapshot of a symbol, one epoch; and each row is true."""
+    """No gap, no second snapshot of any symbol, one epoch; and each row is true."""
     assert gaps_of(root) == []
     assert snapshots_in(root) == symbols
     rows = check_archive(root, truth_of(market), every=every)
@@ -49,7 +49,7 @@ async def test_rollovers_before_the_lifetime_ends_are_seamless(tmp_path: Path) -
 
 
 async def test_all_connections_are_replaced_at_a_time_of_day_without_a_gap(tmp_path: Path) -> None:
-    """Each is followed before it is closed: no gap, no second snapshot."""
+    """Each replacement delivers before the old one is closed: no gap, no second snapshot."""
     symbols, started_s = SYMBOLS[:2], virtual_time.START_NS // 10**9 % 86_400
 
     market = TracedMarket(symbols, seed=9, levels=40)
@@ -98,7 +98,7 @@ async def test_either_of_two_connections_may_die_at_any_moment(tmp_path: Path) -
 
 @pytest.mark.long
 async def test_ten_minutes_of_random_cuts_over_fifty_symbols(tmp_path: Path) -> None:
-    """Single connections are cut every few seconds: whole coverage, no gap, no further snapshot."""
+    """Single connections are cut every few seconds: full coverage, no gap, no further snapshot."""
     symbols = tuple(f"S{number}BTC" for number in range(50))
 
     market = TracedMarket(symbols, seed=8, levels=30)

@@ -1,4 +1,4 @@
-"""A recorder that stands still for a while (SIGSTOP: a paused container, a debugger), for real."""
+"""A recorder that is stopped for a while (SIGSTOP: a paused container, a debugger), for real."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ pytestmark = pytest.mark.real_time
 SYMBOL = "BNBUSDT"
 PAUSE_S = 5.0
 STAYS_S = 2.0
-"""The least length of the pause, and how long the exchange continues in it: what the test is about, and no waiting
-for anything."""
+"""The minimum length of the pause, and how long the exchange continues in it: the subject of the test, not a wait
+for something."""
 
 TICKS = 3
-"""Until then the usual lag is learnt."""
+"""By then the usual lag has been learnt."""
 
 
 async def record(server: SimServer, out: Path) -> Process:
@@ -46,7 +46,7 @@ async def record(server: SimServer, out: Path) -> Process:
 
 
 def ticks_since_the_snapshot(out: Path) -> int:
-    """On the tape that is being written."""
+    """On the tape being written."""
     tape = max(out.glob("unsealed/*/tape.jsonl.zst"))
     kinds = [type(record) for record in read_tape(tape, torn=True)]
     return kinds[kinds.index(DepthAnswer) :].count(Tick) if DepthAnswer in kinds else 0
@@ -63,7 +63,7 @@ def now() -> datetime:
 
 
 def last_event_s(market: TracedMarket) -> float:
-    """The time of the event with which the newest slot ended; 0 where it had none."""
+    """The time of the event that ended the newest slot; 0 if that slot had none."""
     event = market.live(SYMBOL).last_event
     return event.event_time_us / 1e6 if event else 0.0
 
@@ -75,8 +75,8 @@ def pauses_s(out: Path) -> list[float]:
 async def test_a_connection_lost_in_a_pause_is_a_gap_from_the_last_event_before_it(
     tmp_path: Path,
 ) -> None:
-    """Events that waited in the socket are stamped when we wake up. They prove the book until they were
-    due, and no longer: the gap does not begin at the wake-up. `notes` tells of the pause."""
+    """Events that waited in the socket are stamped at the wake-up. They prove the book until they were
+    due, and no longer: the gap does not begin at the wake-up. `notes` records the pause."""
     market = TracedMarket((SYMBOL,), seed=5, levels=60)
 
     async with AsyncExitStack() as exchange:
@@ -96,13 +96,13 @@ async def test_a_connection_lost_in_a_pause_is_a_gap_from_the_last_event_before_
     (gap,) = gaps_of(tmp_path)
     assert gap["reason"] == "disconnected"
     assert stopped <= gap["start_time"] < woken
-    # On a busy machine there may be further pauses. They are told to the millisecond.
+    # On a busy machine there may be further pauses. They are reported to the millisecond.
     assert max(pauses_s(tmp_path)) > (woken - stopped).total_seconds() - 0.001
 
 
 @pytest.mark.long
-async def test_a_pause_that_the_exchange_bears_is_no_gap(tmp_path: Path) -> None:
-    """What it sent meanwhile is there, row by row; that it is stamped late is in `notes`."""
+async def test_a_pause_that_the_exchange_tolerates_is_no_gap(tmp_path: Path) -> None:
+    """Everything sent meanwhile is there, row by row; `notes` says that it is stamped late."""
     market = TracedMarket((SYMBOL,), seed=5, levels=60)
 
     async with SimServer(market, start_at_once=True) as server:

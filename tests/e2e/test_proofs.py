@@ -1,4 +1,4 @@
-"""Audits and witnesses against the built-in exchange: silent when the book is right, and only then."""
+"""Audits and witnesses against the built-in exchange: silent if the book is right, and only then."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from e2e.tables import lines_of
 
 
 @pytest.mark.parametrize("witness", ["depth20", pytest.param("bookTicker", marks=pytest.mark.long)])
-async def test_no_false_alarm(witness: str, tmp_path: Path) -> None:
+async def test_there_is_no_false_alarm(witness: str, tmp_path: Path) -> None:
     """Late witnesses, late connections, cuts, rollovers, new segments: all comparisons pass."""
     market = await listen(
         *(witness, crowd(5), tmp_path),
@@ -42,8 +42,8 @@ async def test_no_false_alarm(witness: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("connections", [1, pytest.param(2, marks=pytest.mark.long)])
-async def test_a_quiet_market_is_no_silence(connections: int, tmp_path: Path) -> None:
-    """No book is lost that the pulse proves, however long its pause: only a cut without a stand-in costs a gap."""
+async def test_a_quiet_market_is_not_silence(connections: int, tmp_path: Path) -> None:
+    """No book that the pulse proves is lost, however long its pause: only a cut of the sole connection costs a gap."""
     watched = await watch(
         *(Crowd(7, quiet=5, activity=0.0004), tmp_path),
         lasts_s=330,
@@ -72,8 +72,8 @@ async def test_a_quiet_market_is_no_silence(connections: int, tmp_path: Path) ->
         pytest.param("wrong-snapshot", marks=pytest.mark.long),
     ],
 )
-async def test_a_lie_that_nothing_betrays_is_found(kind: str, tmp_path: Path) -> None:
-    """By witness or audit, within a period; or it has healed. What is written after that is true."""
+async def test_a_lie_that_breaks_no_rule_is_found(kind: str, tmp_path: Path) -> None:
+    """By a witness or an audit, within a period, unless it has healed. Everything written afterwards is true."""
     symbols, planted, audit_s = three_kinds(5), Planted(20, 60), 40.0
     market = await lie_and_listen(
         *(kind, symbols, planted, tmp_path),
@@ -93,7 +93,7 @@ async def test_a_lie_that_nothing_betrays_is_found(kind: str, tmp_path: Path) ->
         assert best == book[0][:20]
 
 
-async def test_without_audits_no_snapshot_is_asked_for_again(tmp_path: Path) -> None:
+async def test_without_audits_no_snapshot_is_requested_again(tmp_path: Path) -> None:
     """A witness that differs is a row of `checks`, and nothing else: audits are switched off."""
     symbols, planted = three_kinds(5), Planted(20, 60)
     await lie_and_listen(

@@ -1,4 +1,4 @@
-"""What a quiet market leaves on a tape: pulses, the offset of the clocks, the steps."""
+"""What a quiet market leaves on a tape: pulses, the offset between the clocks, the price steps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUIET_AFTER_S = 10
 
 @pytest.mark.parametrize("pulse_s", [0.0, 30.0])
 async def test_quiet_books_are_on_the_tape_with_their_tops(pulse_s: float, tmp_path: Path) -> None:
-    """Every half minute, as the exchange wrote them; and how far the clocks are from each other."""
+    """Every half minute, as the exchange wrote them, with the offset between the clocks."""
     market = Market(SYMBOLS, seed=5, levels=40, slots=QUIET_AFTER_S * 10)
     async with (
         SimServer(market) as server,
@@ -40,7 +40,7 @@ async def test_quiet_books_are_on_the_tape_with_their_tops(pulse_s: float, tmp_p
 
 
 async def test_the_steps_of_every_symbol_are_on_the_tape(tmp_path: Path) -> None:
-    """Of those that are recorded from the start, and of one that is listed later; once each."""
+    """Those recorded from the start, and one listed later; once each."""
     new = "NEWUSDT"
 
     market = Market(SYMBOLS, seed=5, levels=40)

@@ -1,4 +1,4 @@
-"""A server that sends the recorder elsewhere, and one that would like its passwords: it gets neither."""
+"""A server that redirects the recorder, and one that wants its passwords: neither succeeds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SYMBOL = "BTCUSDT"
 
 
 class Gate:
-    """Stands where the exchange should be, and redirects the client that asks for one of its pages."""
+    """Takes the place of the exchange, and redirects a client that requests one of its pages."""
 
     def __init__(self, redirected: str, to: str) -> None:
         self.address = ""
@@ -50,10 +50,10 @@ async def gate(redirected: str, to: str) -> AsyncIterator[Gate]:
 
 @pytest.mark.real_time
 @pytest.mark.parametrize("redirected", ["/exchangeInfo", "/depth", "/stream"])
-async def test_a_recorder_connects_where_its_options_say_and_nowhere_else(
+async def test_a_recorder_connects_only_where_its_options_say(
     tmp_path: Path, redirected: str
 ) -> None:
-    """The log says who wanted what; a real exchange behind the gate is never asked for anything."""
+    """The log says which server wanted what; the real exchange behind it never receives a request."""
     netrc = tmp_path / ".netrc"
     netrc.write_text("default login me password secret\n")
     netrc.chmod(0o600)

@@ -22,7 +22,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_command(*arguments: str | bytes | Path) -> subprocess.CompletedProcess[str]:
-    """By a root without its power, who must obey permissions like anyone."""
+    """Run as root without its privileges, subject to permissions like any other user."""
     if shutil.which("setpriv") is None or os.getuid() != 0:
         pytest.skip("needs to be root, and setpriv of util-linux, to be a root without its power")
     command = [*WITHOUT_POWER, *BOOKTAPE, *arguments]
@@ -43,8 +43,8 @@ def line(name: str, root: Path | bytes, out: Path) -> list[str | bytes | Path]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("room", ["snapshots", pytest.param("", marks=pytest.mark.long)])
-def test_a_folder_that_may_not_be_read(archive: Path, tmp_path: Path, name: str, room: str) -> None:
-    """The whole archive, or one room of it: no traceback, and an exit code that says so."""
+def test_an_unreadable_folder_is_named(archive: Path, tmp_path: Path, name: str, room: str) -> None:
+    """The whole archive, or one of its folders: no traceback, and an exit code that says so."""
     root = Path(shutil.copytree(archive, tmp_path / "copy"))
     (root / room).mkdir(exist_ok=True)
     (root / room).chmod(0)
@@ -57,8 +57,8 @@ def test_a_folder_that_may_not_be_read(archive: Path, tmp_path: Path, name: str,
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_name_that_is_no_archive(tmp_path: Path, name: str) -> None:
-    """A file, something below a file, and bytes that are no text."""
+def test_a_name_that_is_not_an_archive_is_refused(tmp_path: Path, name: str) -> None:
+    """A file, something below a file, and bytes that are not text."""
     (tmp_path / "file").write_text("a thesis")
     for root in (tmp_path / "file", tmp_path / "file" / "x", os.fsencode(tmp_path) + b"/\xff"):
         code, _, _ = run_here(*map(os.fsdecode, line(name, root, tmp_path / "out")))

@@ -1,4 +1,4 @@
-"""`booktape replay` prints a command to paste: a stranger's capture puts no word of its own into it."""
+"""`booktape replay` prints a command to paste: a hostile capture cannot put words of its own into it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ BOOK = {"lastUpdateId": 7, "bids": [["1", "1"]], "asks": [["2", "1"]]}
         ("--out=pwned", "-h", "BTCUSDT"),
     ],
 )
-async def test_what_is_printed_is_one_command_with_these_symbols(
+async def test_the_printed_text_is_one_command_with_these_symbols(
     tmp_path: Path, symbols: tuple[str, ...]
 ) -> None:
-    """For a real shell, and for our own command line: no further command, and no option."""
+    """For a real shell and for our own command line: no further command, and no option."""
     capture = tmp_path / "capture.jsonl.gz"
     lines = [json.dumps({"t": 1.5, "kind": "rest", "symbol": s, "m": BOOK}) for s in symbols]
     capture.write_bytes(gzip.compress("\n".join(lines).encode()))
@@ -36,7 +36,7 @@ async def test_what_is_printed_is_one_command_with_these_symbols(
     process = await start("replay", capture, "--port", "0")
     assert process.stdout is not None
     printed = ""
-    while "ws://" not in printed:  # a symbol may hold a line's end
+    while "ws://" not in printed:  # a symbol may contain a line break
         line = await process.stdout.readline()
         assert line, printed
         printed += line.decode()
@@ -49,7 +49,7 @@ async def test_what_is_printed_is_one_command_with_these_symbols(
     words = done.stdout.decode().split("\0")[:-1]
     assert words[:2] == ["booktape", "record"]
     assert [path.name for path in tmp_path.iterdir()] == ["capture.jsonl.gz"]
-    # The addresses come first where a symbol looks like an option.
+    # The addresses come first if a symbol looks like an option.
     command, bound, ignored = app.parse_args(words[1:], exit_on_error=False, print_error=False)
     assert command.__name__ == "record"
     assert bound.args == symbols
@@ -57,8 +57,8 @@ async def test_what_is_printed_is_one_command_with_these_symbols(
     assert not ignored
 
 
-async def test_a_capture_of_no_time_is_one_sentence(tmp_path: Path) -> None:
-    """Seconds since 1970 that no clock has."""
+async def test_a_capture_with_impossible_times_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    """Seconds since 1970 that no clock shows."""
     capture = tmp_path / "capture.jsonl.gz"
     line = json.dumps({"t": 1e300, "kind": "rest", "symbol": "BTCUSDT", "m": BOOK})
     capture.write_bytes(gzip.compress(line.encode()))

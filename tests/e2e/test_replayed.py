@@ -1,4 +1,4 @@
-"""A replayed tape, recorded again, gives the rows of the original, from its beginning or from the middle."""
+"""A replayed tape, recorded again, gives the rows of the original, from its start or from the middle."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def books_of(out: Path, symbol: str) -> list[booktape.Book]:
 
 
 def content(book: booktape.Book) -> list[Any]:
-    """All of a row but when it was received, and of which epoch it is."""
+    """Everything in a row except its time of receipt and its epoch."""
     names = [f.name for f in fields(book) if f.name not in {"receive_time", "epoch", "updates"}]
     values = (getattr(book, name) for name in names)
     return [value.tolist() if hasattr(value, "tolist") else value for value in values]
@@ -49,7 +49,7 @@ async def original(out: Path, every: int) -> None:
 
 
 async def again(source: ReplaySource, out: Path, every: int, speed: float) -> None:
-    """Record all of it, at this speed."""
+    """Record all of it at this speed."""
     async with (
         SimServer(source, speed=speed) as server,
         recording(server, SYMBOLS, out, every=every),
@@ -62,7 +62,7 @@ async def again(source: ReplaySource, out: Path, every: int, speed: float) -> No
 async def test_a_replayed_tape_recorded_again_gives_equal_rows(
     tmp_path: Path, speed: float
 ) -> None:
-    """Every row of the original, and no other, at any speed; the steps of prices and sizes too."""
+    """Every row of the original, and no others, at any speed; the steps of prices and sizes too."""
     await original(tmp_path / "first", 7)
     await again(ReplaySource(tmp_path / "first"), tmp_path / "second", 7, speed)
     for symbol in SYMBOLS:
@@ -73,7 +73,7 @@ async def test_a_replayed_tape_recorded_again_gives_equal_rows(
 
 
 async def test_a_replay_can_begin_in_the_middle(tmp_path: Path) -> None:
-    """With the books of that moment; from there on every row is the original's."""
+    """With the books of that moment; from then on every row is the original's."""
     await original(tmp_path / "first", 1)
     first = {symbol: books_of(tmp_path / "first", symbol) for symbol in SYMBOLS}
     start = first["LTCUSDT"][0].receive_time + timedelta(seconds=LENGTH_S / 2)
@@ -82,7 +82,7 @@ async def test_a_replay_can_begin_in_the_middle(tmp_path: Path) -> None:
     for symbol in SYMBOLS:
         known = {book.update_id: content(book) for book in first[symbol]}
         beginning, *second = books_of(tmp_path / "second", symbol)
-        # The first row is a snapshot, which has no event's time.
+        # The first row is a snapshot, which has no event time.
         assert content(beginning)[2:] == known[beginning.update_id][2:]
         assert [content(book) for book in second] == [known[book.update_id] for book in second]
         late = [book.update_id for book in first[symbol] if book.receive_time >= start]
@@ -90,7 +90,7 @@ async def test_a_replay_can_begin_in_the_middle(tmp_path: Path) -> None:
         assert len(second) <= len(late)
 
 
-async def test_a_replay_that_would_begin_after_the_end_is_refused(tmp_path: Path) -> None:
+async def test_a_replay_cannot_begin_after_the_end(tmp_path: Path) -> None:
     await original(tmp_path / "first", 1)
     with pytest.raises(UsageError, match="has nothing at or after 2200-01-01"):
         ReplaySource(tmp_path / "first", start_us=moment_us("2200-01-01T00:00:00Z"))
@@ -99,7 +99,7 @@ async def test_a_replay_that_would_begin_after_the_end_is_refused(tmp_path: Path
 async def test_several_clients_of_a_replay_each_have_a_book_that_fits_the_stream(
     tmp_path: Path,
 ) -> None:
-    """They come one after another; each one's snapshot and events make the book of the original."""
+    """They join one after another; each one's snapshot and events give the book of the original."""
     await original(tmp_path / "first", 1)
     known = {book.update_id: content(book) for book in books_of(tmp_path / "first", "LTCUSDT")}
 

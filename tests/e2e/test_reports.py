@@ -1,4 +1,4 @@
-"""A command cannot write to stdout: its work is done all the same, and its exit code does not change."""
+"""A command cannot write to stdout: its work is still done, and its exit code does not change."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def commands(archive: Path, out: Path) -> dict[str, list[str]]:
-    """Each command that writes to stdout; what it makes goes below `out`."""
+    """Each command that writes to stdout; its results go below `out`."""
     exported = ("--format", "csv", "--out", str(out / "exported"))
     return {
         "info": ["info", str(archive)],
@@ -62,7 +62,7 @@ NAMES: Final = sorted(commands(Path(), Path()).keys() - {"verify-json"})
 def run(
     arguments: list[str], redirections: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """`booktape …`, its streams redirected as a shell does it."""
+    """`booktape …`, with its streams redirected as a shell does it."""
     return subprocess.run(
         ["sh", "-c", f'exec "$@" {redirections}', "sh", *BOOKTAPE, *arguments],  # noqa: S607
         capture_output=True,
@@ -73,15 +73,15 @@ def run(
 
 
 def made(out: Path) -> set[str]:
-    """The files below a folder, except for names that tell the time."""
+    """The files below a folder, except names that depend on the time."""
     return {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=() if n == "export" else pytest.mark.long) for n in NAMES]
 )
-def test_a_reader_that_is_gone_changes_nothing(archive: Path, tmp_path: Path, name: str) -> None:
-    """`booktape … | true`: everything is made, nothing is said, and the exit code is 0."""
+def test_a_reader_that_has_gone_changes_nothing(archive: Path, tmp_path: Path, name: str) -> None:
+    """`booktape … | true`: everything is made, nothing is printed, and the exit code is 0."""
     for folder in ("heard", "unheard"):
         (tmp_path / folder).mkdir()
     with ExitStack() as stack:
@@ -107,10 +107,10 @@ def test_a_closed_stdout_changes_nothing(archive: Path, tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize("name", ["verify-json", pytest.param("export", marks=pytest.mark.long)])
-def test_a_report_that_the_disk_does_not_take_is_a_failure(
+def test_a_report_that_does_not_fit_on_the_disk_is_a_failure(
     archive: Path, tmp_path: Path, name: str
 ) -> None:
-    """Exit 74 and one sentence, after all the work: who redirects a report wants to have it."""
+    """Exit 74 and one sentence, after all the work: a user who redirects a report wants to have it."""
     done = run(commands(archive, tmp_path)[name], ">/dev/full")
     assert done.returncode == 74
     assert done.stderr == "booktape: Cannot write to stdout: No space left on device.\n"
@@ -119,10 +119,10 @@ def test_a_report_that_the_disk_does_not_take_is_a_failure(
 
 @pytest.mark.long
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "| true"])
-def test_differences_are_shown_by_the_exit_code_all_the_same(
+def test_differences_still_decide_the_exit_code(
     archive: Path, tmp_path: Path, redirection: str
 ) -> None:
-    """1 means that something differs, and nothing else does."""
+    """1 means that something differs, and nothing else."""
     damaged = tmp_path / "data"
     shutil.copytree(archive, damaged)
     next(damaged.glob("snapshots/**/*.parquet")).unlink()
@@ -138,7 +138,7 @@ def test_differences_are_shown_by_the_exit_code_all_the_same(
 @pytest.mark.long
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 @pytest.mark.parametrize("name", ["info", "verify"])
-def test_a_symbol_that_the_encoding_does_not_have_is_escaped(
+def test_a_symbol_that_the_encoding_lacks_is_escaped(
     archive: Path, tmp_path: Path, name: str, encoding: str
 ) -> None:
     """The name can be read back from the escape; the command does not fail."""
@@ -157,10 +157,10 @@ def test_a_symbol_that_the_encoding_does_not_have_is_escaped(
         pytest.param("simulate", the_pipe_is_not_read, marks=pytest.mark.long),
     ],
 )
-def test_an_exchange_serves_though_its_output_is_not_read(
+def test_an_exchange_serves_even_if_its_output_is_not_read(
     archive: Path, way: Callable[[ExitStack], int], kind: str
 ) -> None:
-    """And ends with exit code 0 at SIGTERM."""
+    """It ends with exit code 0 at SIGTERM."""
     port = free_port()
     what = [str(archive)] if kind == "replay" else []
     with ExitStack() as stack:
@@ -178,14 +178,14 @@ def test_an_exchange_serves_though_its_output_is_not_read(
 
 
 def free_port() -> int:
-    """One that nothing listens at now."""
+    """A port on which nothing listens now."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return int(listening.getsockname()[1])
 
 
 def answer(url: str, process: subprocess.Popen[bytes]) -> bytes:
-    """What a server says, as soon as it is there."""
+    """A server's answer, as soon as the server is up."""
     deadline_s = time.monotonic() + PATIENCE_S
     while True:
         try:

@@ -32,7 +32,7 @@ def test_two_shards_record_every_symbol_once(tmp_path: Path) -> None:
     merge_folders(*folders, out=tmp_path / "merged")
     check_archive(tmp_path / "merged", truth_of(market), every=2)
     assert {symbol: len(each) for symbol, each in stored(tmp_path / "merged").rows.items()} == rows
-    # Their files have their own names, so one folder holds both.
+    # Their files have distinct names, so one folder can hold both.
     for folder in folders:
         for path in [*final_files(folder), *folder.glob("manifests/*/*")]:
             target = tmp_path / "copied" / path.relative_to(folder)

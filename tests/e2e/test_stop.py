@@ -1,4 +1,4 @@
-"""Stopping: on request, on a second request, and when two want the same directory."""
+"""Stopping: on request, on a second request, and when a second recorder wants the same directory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.real_time
     "number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM]
 )
 async def test_a_signal_seals_the_files_and_exits_0(tmp_path: Path, number: signal.Signals) -> None:
-    """In mid-segment: every file has its final name, nothing is left unsealed, no gap is claimed."""
+    """In the middle of a segment: every file has its final name, nothing is left unsealed, no gap is claimed."""
     market = TracedMarket(("BTCUSDT",), seed=2, levels=50)
     async with SimServer(market, speed=5) as server:
         process = await start(
@@ -36,12 +36,12 @@ async def test_a_signal_seals_the_files_and_exits_0(tmp_path: Path, number: sign
     assert len(check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]) > 5
     assert gaps_of(tmp_path) == []
     assert not list((tmp_path / "unsealed").iterdir())
-    # Of all tapes: there are two where an hour began meanwhile.
+    # Of all tapes: there are two if an hour began meanwhile.
     assert sum(len(list(read_tape(tape))) for tape in tmp_path.glob("tape/*/*.zst")) > 10
 
 
-async def test_a_second_signal_leaves_at_once_and_loses_nothing(tmp_path: Path) -> None:
-    """What was recorded is on the tape, and the next start seals it."""
+async def test_a_second_signal_ends_it_at_once_and_loses_nothing(tmp_path: Path) -> None:
+    """Everything recorded is on the tape, and the next start seals it."""
     market = TracedMarket(("BTCUSDT",), seed=2, levels=50)
     async with SimServer(market, speed=5) as server:
         command = (
@@ -53,7 +53,7 @@ async def test_a_second_signal_leaves_at_once_and_loses_nothing(tmp_path: Path) 
         process.terminate()
         process.terminate()
         await process.communicate()
-        # The first may have been quick enough; both are endings that lose nothing.
+        # The first signal may have been enough; both endings lose nothing.
         assert process.returncode in {0, 130}
         process = await start(*command)
         await log_until(process, "book synced")

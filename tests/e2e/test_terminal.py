@@ -1,4 +1,4 @@
-"""Whatever becomes of a recorder's output, recording continues and signals are obeyed.
+"""Whatever happens to a recorder's output, recording continues and signals are obeyed.
 
 The streams are real: a pipe that is full or has no reader, a terminal that was stopped or closed,
 `/dev/full`, a descriptor that is closed.
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.real_time
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
 ROWS: Final = 3
-"""When this many rows of each symbol are on the tape, it records."""
+"""Once this many rows of each symbol are on the tape, the recorder is recording."""
 
 Stderr: TypeAlias = Callable[[ExitStack], int]
 """Makes a descriptor for a recorder's stdout and stderr."""
@@ -40,7 +40,7 @@ _STARTED: Final[list[subprocess.Popen[bytes]]] = []
 
 @pytest.fixture(autouse=True)
 def no_recorder_outlives_its_test() -> Iterator[None]:
-    """One that hangs would take the machine's time from all tests after it."""
+    """A hanging recorder would take processor time from all later tests."""
     yield
     while _STARTED:
         process = _STARTED.pop()
@@ -58,7 +58,7 @@ def pipe(stack: ExitStack) -> tuple[int, int]:
 
 
 def terminal(stack: ExitStack) -> tuple[int, int]:
-    """A pseudo-terminal: the side of the person, and that of the program."""
+    """A pseudo-terminal: the user's side and the program's side."""
     ends = os.openpty()
     for end in ends:
         stack.callback(_close, end)
@@ -66,7 +66,7 @@ def terminal(stack: ExitStack) -> tuple[int, int]:
 
 
 def the_pipe_is_not_read(stack: ExitStack) -> int:
-    """A pager that was stopped."""
+    """A stopped pager."""
     _, writer = pipe(stack)
     fill(writer)
     return writer
@@ -87,7 +87,7 @@ def the_reader_is_gone(stack: ExitStack) -> int:
 
 
 def the_disk_is_full(stack: ExitStack) -> int:
-    """Of the log, not of the recording."""
+    """The disk of the log, not of the recording."""
     full = os.open("/dev/full", os.O_WRONLY)
     stack.callback(os.close, full)
     return full
@@ -120,7 +120,7 @@ async def test_a_recording_does_not_hang_on_its_log(
 
 @pytest.mark.parametrize("closed", [pytest.param("2>&-", marks=pytest.mark.long), "<&- >&- 2>&-"])
 async def test_a_recording_needs_no_streams(tmp_path: Path, closed: str) -> None:
-    """And none of its files takes the place of one."""
+    """None of its files takes the place of a stream."""
     market = TracedMarket(SYMBOLS, seed=3, levels=50)
     async with SimServer(market, speed=5, start_at_once=True) as server:
         shell = ("sh", "-c", f'exec "$@" {closed}', "sh")
@@ -132,10 +132,10 @@ async def test_a_recording_needs_no_streams(tmp_path: Path, closed: str) -> None
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
-async def test_a_terminal_that_closes_ends_the_recording_as_sigterm_does(
+async def test_a_closed_terminal_ends_the_recording_as_sigterm_does(
     tmp_path: Path, workers: int
 ) -> None:
-    """The system sends SIGHUP, the shell sends it again, and again; stderr is gone."""
+    """The system sends SIGHUP, and the shell sends it again, several times; stderr is gone."""
     market = TracedMarket(SYMBOLS, seed=3, levels=50)
     async with SimServer(market, speed=5, start_at_once=True) as server:
         with ExitStack() as stack:
@@ -152,8 +152,8 @@ async def test_a_terminal_that_closes_ends_the_recording_as_sigterm_does(
     check(tmp_path, market)
 
 
-async def test_nohup_keeps_its_word(tmp_path: Path) -> None:
-    """SIGHUP that was ignored when the recorder began stays ignored."""
+async def test_nohup_is_respected(tmp_path: Path) -> None:
+    """A SIGHUP that was ignored when the recorder started stays ignored."""
     market = TracedMarket(SYMBOLS, seed=3, levels=50)
     async with SimServer(market, speed=5, start_at_once=True) as server:
         process = record(server, tmp_path, 1, before=("nohup",))
@@ -165,10 +165,10 @@ async def test_nohup_keeps_its_word(tmp_path: Path) -> None:
     check(tmp_path, market)
 
 
-async def test_a_terminal_that_stops_who_writes_from_the_background_stops_no_recording(
+async def test_a_terminal_that_stops_background_writers_stops_no_recording(
     tmp_path: Path,
 ) -> None:
-    """`stty tostop`: the system stops a background job that writes, unless it asks not to be."""
+    """`stty tostop`: the system stops a background job that writes, unless the job asks not to be stopped."""
     job = [*BOOKTAPE, "record", "BTCUSDT", "--exchange", "sim", "--every", "2"]
     in_background = 'stty tostop; set -m; "$@" & read -r _; kill $!; wait $!'
     with ExitStack() as stack:
@@ -195,7 +195,7 @@ def record(  # noqa: PLR0913 each is one circumstance
     before: tuple[str, ...] = (),
     of_terminal: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """A recorder with these streams, or as the leader of a terminal's session, with its streams."""
+    """A recorder with these streams, or as the leader of a terminal's session with the terminal's streams."""
     process = subprocess.Popen(
         [
             *(*before, *BOOKTAPE, "record", *SYMBOLS, "--every", "2"),
@@ -217,7 +217,7 @@ async def recording(process: subprocess.Popen[bytes], out: Path, rows: int = ROW
 
 
 async def ended(process: subprocess.Popen[bytes]) -> int:
-    """The exit code. Raises TimeoutExpired when it hangs."""
+    """The exit code. Raises TimeoutExpired if it hangs."""
     return await asyncio.to_thread(process.wait, PATIENCE_S)
 
 

@@ -1,4 +1,4 @@
-"""Trades beside the books: each once, every hole filled or declared, and no book the worse for it."""
+"""Trades beside the books: each once, every hole filled or declared, and without harm to any book."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support.truth import TracedMarket
 
 SYMBOLS = ("BTCUSDT",)
 SPARE: dict[str, Any] = {"every": 50, "trades": True, "witness": "none", "pulse_s": 0.0}
-"""What is not about trades costs time only."""
+"""Features that do not concern trades would only cost time."""
 
 
 class TradedMarket(TracedMarket):
@@ -59,7 +59,7 @@ def missing_of(root: Path, symbol: str) -> dict[int, str]:
 
 
 def check_trades(root: Path, market: TradedMarket) -> dict[str, list[dict[str, Any]]]:
-    """Stored and declared trades are all that there were, from the first stored to the last; each is true."""
+    """Stored and declared trades are all that occurred, from the first stored to the last; each is true."""
     found = {}
     for symbol in market.traded:
         rows, missing = trades_of(root, symbol), missing_of(root, symbol)
@@ -78,7 +78,7 @@ def check_trades(root: Path, market: TradedMarket) -> dict[str, list[dict[str, A
 
 
 async def test_a_lost_connection_costs_no_trade(tmp_path: Path) -> None:
-    """What was traded meanwhile is filled, and marked as such."""
+    """Trades missed meanwhile are filled, and marked as such."""
     market = TradedMarket(SYMBOLS, seed=3, levels=20)
     faults = Faults.of(Outage(3, 8))
     async with (
@@ -93,8 +93,8 @@ async def test_a_lost_connection_costs_no_trade(tmp_path: Path) -> None:
     assert missing_of(tmp_path, "BTCUSDT") == {}
 
 
-async def test_two_connections_store_each_trade_once_and_ask_for_none(tmp_path: Path) -> None:
-    """What one of them loses, the other one brings."""
+async def test_two_connections_store_each_trade_once_and_request_none(tmp_path: Path) -> None:
+    """Trades that one of them loses come from the other."""
     market = TradedMarket(SYMBOLS, seed=4, levels=20)
     lossy = Messages(connection=0, stream="trade", probability=0.3)
     async with (
@@ -126,7 +126,7 @@ RANDOM_TIMES: dict[str, tuple[Fault, ...]] = {
 
 @pytest.mark.parametrize("name", RANDOM_TIMES)
 async def test_every_hole_is_filled_or_declared(tmp_path: Path, name: str) -> None:
-    """Across segments, and between two recordings; everything stored is proved, and the budget is kept."""
+    """Across segments, and between two recordings; everything stored is proved, and the budget is respected."""
     market = TradedMarket(SYMBOLS, seed=5, levels=20)
     async with SimServer(market, faults=Faults(RANDOM_TIMES[name])) as server:
         for seconds in (16, 8):
@@ -167,7 +167,7 @@ async def test_random_cuts_and_outages(tmp_path: Path, seed: int) -> None:
     assert any(row["filled"] for row in rows["BTCUSDT"])
 
 
-async def test_what_is_open_at_the_end_is_declared(tmp_path: Path) -> None:
+async def test_holes_open_at_the_end_are_declared(tmp_path: Path) -> None:
     """A recording that stops right after a loss."""
     market = TradedMarket(SYMBOLS, seed=6, levels=20)
     faults = Faults.of(LostMessages(Messages(stream="trade", first=30, last=30), count=30))
@@ -183,7 +183,7 @@ async def test_what_is_open_at_the_end_is_declared(tmp_path: Path) -> None:
     check_archive(tmp_path, truth_of(market), every=50)
 
 
-async def test_books_are_known_again_as_soon_with_trades_as_without(
+async def test_trades_do_not_delay_books_that_were_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same cuts at the same times, while a long hole is filled: the same gaps."""

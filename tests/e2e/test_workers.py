@@ -1,4 +1,4 @@
-"""Several processes, one directory. A reader can tell only by the names."""
+"""Several processes, one directory. A reader sees the difference only in the names."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def command(server: SimServer, out: Path, *more: str) -> tuple[str | Path, ...]:
 
 
 async def all_known(process: Process) -> None:
-    """Every book is live once more."""
+    """Every book is live again."""
     heard = ""
     while any(f"symbol={symbol} epoch" not in heard for symbol in SYMBOLS):
         heard += await log_until(process, "book synced")
 
 
 def children(process: Process) -> list[int]:
-    """The process ids of the workers; Python's own resource tracker is none."""
+    """The process ids of the workers, without Python's own resource tracker."""
     found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [int(pid) for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_every_symbol_belongs_to_one_worker() -> None:
-    """And to the same one at every start."""
+    """It is the same one at every start."""
     partitions = [Partition(index, 3, "run") for index in range(3)]
     holders = Counter(symbol for each in partitions for symbol in SYMBOLS if each.owns(symbol))
     assert holders == dict.fromkeys(SYMBOLS, 1)
@@ -58,7 +58,7 @@ def test_every_symbol_belongs_to_one_worker() -> None:
 
 @pytest.mark.real_time
 async def test_two_workers_record_what_one_would_have(tmp_path: Path) -> None:
-    """Short segments, a stop, and a single recorder that continues: every row true, every gap reported."""
+    """Short segments, a stop, and a single recorder that continues: every row is true, every gap reported."""
     market = TracedMarket(SYMBOLS, seed=5, levels=60)
     async with SimServer(market, speed=4, start_at_once=True) as server:
         shared = ("--workers", str(WORKERS), "--segment", "1s")
@@ -77,7 +77,7 @@ async def test_two_workers_record_what_one_would_have(tmp_path: Path) -> None:
 
 @pytest.mark.real_time
 async def test_a_worker_that_dies_ends_the_others_and_loses_nothing(tmp_path: Path) -> None:
-    """One sentence and exit 1; the next start repairs what it left, and declares the time between."""
+    """One sentence and exit 1; the next start repairs what the worker left, and declares the time in between."""
     market = TracedMarket(SYMBOLS, seed=6, levels=60)
     async with SimServer(market, speed=4, start_at_once=True) as server:
         process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
@@ -106,16 +106,16 @@ async def test_a_worker_that_dies_ends_the_others_and_loses_nothing(tmp_path: Pa
         pytest.param(signal.SIGHUP, marks=pytest.mark.long),
     ],
 )
-async def test_a_signal_that_meets_workers_while_they_start_stops_them(
+async def test_a_signal_that_reaches_starting_workers_stops_them(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    """As a Ctrl-C reaches every process of a terminal: no worker has died, and the exit code is 0."""
+    """As a Ctrl-C reaches every process of a terminal: no worker counts as dead, and the exit code is 0."""
     async with SimServer(TracedMarket(SYMBOLS, seed=8, levels=40), start_at_once=True) as server:
         process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
         async with asyncio.timeout(PATIENCE_S):
             while not (found := children(process)):
                 await asyncio.sleep(0.001)
-        # Long before Python has begun in them, let alone reacts to signals.
+        # Long before Python has started in them, let alone handles signals.
         for pid in found:
             os.kill(pid, number)
         process.send_signal(number)
@@ -127,7 +127,7 @@ async def test_a_signal_that_meets_workers_while_they_start_stops_them(
 @pytest.mark.long
 @pytest.mark.real_time
 async def test_a_sigterm_to_every_process_seals_all_of_them(tmp_path: Path) -> None:
-    """As service managers send it; what the main process passes on is not a second one."""
+    """As service managers send it; the signal that the main process passes on does not count as a second one."""
     async with SimServer(TracedMarket(SYMBOLS, seed=9, levels=40), start_at_once=True) as server:
         process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
         await all_known(process)
@@ -140,17 +140,17 @@ async def test_a_sigterm_to_every_process_seals_all_of_them(tmp_path: Path) -> N
 
 @pytest.mark.long
 @pytest.mark.real_time
-async def test_a_second_signal_has_every_worker_leave_at_once(tmp_path: Path) -> None:
-    """None is left behind; the next start seals what they left."""
+async def test_a_second_signal_ends_every_worker_at_once(tmp_path: Path) -> None:
+    """None is left running; the next start seals their tapes."""
     async with SimServer(TracedMarket(SYMBOLS, seed=9, levels=40), start_at_once=True) as server:
         process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
         await all_known(process)
         workers = children(process)
         for pid in workers:
-            os.kill(pid, signal.SIGSTOP)  # so that none has ended before the second one
+            os.kill(pid, signal.SIGSTOP)  # so that none has ended before the second signal
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(PATIENCE_S):
-            while process.returncode is None:  # two at the same moment count as one
+            while process.returncode is None:  # two signals at the same moment count as one
                 process.send_signal(signal.SIGINT)
                 await asyncio.sleep(0.05)
         for pid in workers:
@@ -169,7 +169,7 @@ async def test_a_second_signal_has_every_worker_leave_at_once(tmp_path: Path) ->
 
 
 async def test_a_429_silences_every_worker(tmp_path: Path) -> None:
-    """One is told to be silent; one that comes a moment later knows, and breaks no rule."""
+    """One worker is told to be silent; another, a moment later, knows it too and breaks no rule."""
     market = TracedMarket(SYMBOLS, seed=7, levels=40)
     first, second = partitions(WORKERS)
     lie = requests.too_fast(Attempts(path="depth", first=2, last=2), retry_after_s=20)
@@ -184,7 +184,7 @@ async def test_a_429_silences_every_worker(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_time
-async def test_the_user_s_mistake_is_one_sentence_from_a_worker_too(tmp_path: Path) -> None:
+async def test_a_users_mistake_is_one_sentence_from_a_worker_too(tmp_path: Path) -> None:
     """Exit 2, as from a single recorder."""
     out = tmp_path / "out"
     mistake = ("record", "NOPEUSDT", "--exchange", "sim", "--workers", "2", "--out", out)
