@@ -155,7 +155,7 @@ async def test_a_wall_clock_that_is_set_changes_no_row_and_no_order(
 ) -> None:
     """Forward and back, with a cut in between: each gap keeps its place, by the clock of its time.
 
-    Without the steps recorded in `notes` no two gaps overlap, and `receive_time` goes back where
+    With the steps in `notes` undone no two gaps overlap, and `receive_time` goes back where
     our clock does, and nowhere else.
     """
     cuts_s = (10.05, 20.05, 30.05)

@@ -63,7 +63,7 @@ def test_a_file_of_a_nonexistent_segment_is_named(
     assert not compact(archive, out).left_out
 
 
-def test_it_is_named_and_exit_is_1(
+def test_a_stray_is_named_and_exit_is_1(
     archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The other days are copied."""

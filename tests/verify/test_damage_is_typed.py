@@ -51,7 +51,7 @@ def mistaken(kind: type[Exception]) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("kind", MISTAKES)
 @pytest.mark.parametrize("place", [(compare_rows, "_lists"), (compare_tables, "_detail")])
-def test_verify_does_not_report_a_mistake_of_its_own_as_damage(
+def test_verify_does_not_report_its_own_mistakes_as_damage(
     archive: Path,
     monkeypatch: pytest.MonkeyPatch,
     place: tuple[Any, str],

@@ -1,6 +1,6 @@
 """Whatever any reader shows of an archive is proved by `verify`, or `verify` reports it.
 
-Each case puts rows that were never recorded where some reader finds them; then four readers are requested
+Each case puts rows that were never recorded where some reader finds them; then four readers are asked for
 their rows: ours, DuckDB, polars, pandas (which is pyarrow).
 """
 
