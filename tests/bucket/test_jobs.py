@@ -223,7 +223,7 @@ def test_a_bucket_that_becomes_unavailable_costs_no_finished_work(
 
 @pytest.mark.parametrize(
     ("fault", "expected_code", "what"),
-    [(Fault.REFUSED, 75, "cannot be reached"), (Fault.FORBIDDEN, 2, "refuses")],
+    [(Fault.REFUSED, 75, "cannot be reached"), (Fault.FORBIDDEN, 2, "refused")],
 )
 def test_an_unusable_bucket_is_reported_in_one_sentence(  # noqa: PLR0913, PLR0917
     buckets: Buckets,

@@ -302,7 +302,7 @@ def test_an_occasional_fault_is_overcome(
 def test_a_refusal_ends_the_run(proxy: FaultyProxy, shared: str) -> None:
     """No permission: another attempt would end in the same way."""
     proxy.choose = lambda _, path: Fault.FORBIDDEN if "/tape/" in path else Fault.NONE
-    with pytest.raises(BucketRefused, match="refuses"):
+    with pytest.raises(BucketRefused, match="refused"):
         report_of(shared)
 
 
