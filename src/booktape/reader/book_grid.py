@@ -88,8 +88,7 @@ class BookGrid:
         """
         symbol, start, after = self._shown.symbol, self._shown.start, self._shown.after
         names = [*names, "epoch"] if "epoch" not in names else names
-        earlier = self._recording.snapshots(symbol, end=start, depth=depth)
-        before = earlier.last_row(names)
+        before = self._recording.snapshots(symbol, end=start, depth=depth).last_row(names)
         if before is not None:
             yield self._held(before, 0), before
         rows = self._recording.snapshots(symbol, start, after, depth=depth)

@@ -22,7 +22,7 @@ or the file that closes it is missing: see `wrong_clock.fit_gap`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from itertools import pairwise
@@ -151,8 +151,13 @@ def stamped_gaps(archive: ArchiveFiles, symbol: str, before_us: int | None = Non
     return sorted(gaps, key=lambda gap: gap.epoch)
 
 
-def gap_list(archive: ArchiveFiles, symbol: str, before_us: int | None = None) -> list[Gap]:
-    """One symbol's gaps, by epoch, with times that fit those of its rows."""
+def fitted_gaps(archive: ArchiveFiles, symbol: str, stamped: Iterable[Gap]) -> list[Gap]:
+    """The gaps that `stamped_gaps` returned, with times that fit those of the symbol's rows."""
     files = in_order(archive, archive.rows(symbol))
     right = rightly_stamped([group for file in files for group in archive.extents(file)])
-    return [fit_gap(gap, right) for gap in stamped_gaps(archive, symbol, before_us)]
+    return [fit_gap(gap, right) for gap in stamped]
+
+
+def gap_list(archive: ArchiveFiles, symbol: str, before_us: int | None = None) -> list[Gap]:
+    """One symbol's gaps, by epoch, with times that fit those of its rows."""
+    return fitted_gaps(archive, symbol, stamped_gaps(archive, symbol, before_us))

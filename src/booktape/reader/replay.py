@@ -27,7 +27,7 @@ from booktape.core.tape_records import (
 )
 from booktape.errors import BookNotKnown, DamagedTape, MalformedFrame, NotRecorded
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
-from booktape.reader.gaps import gap_list, stamped_gaps
+from booktape.reader.gaps import fitted_gaps, stamped_gaps
 from booktape.reader.progress import tracked
 from booktape.reader.records import Book, Gap, Step
 from booktape.reader.removed import removal_at, report_removed
@@ -73,22 +73,27 @@ class _Tapes:
         # One worker may seal a tape before another worker has sealed an earlier one.
         sealed, tail = archive.with_tail(archive.tapes)
         self.lineage = archive.lineage([*sealed, *tail])
-        self.files = {tape.segment: tape for tape in (*sealed, *tail)}
+        self._files = {tape.segment: tape for tape in (*sealed, *tail)}
 
     def reaching(self, time_us: int) -> list[ArchiveFile]:
         """The tapes that may have records of this time, the last recorded first."""
         found = self.lineage.reaching_into(time_us, time_us + 1)
-        return [self.files[one] for one in reversed(self.lineage.order) if one in found]
+        return [self._files[one] for one in reversed(self.lineage.order) if one in found]
 
     def between(self, start_us: int | None, end_us: int | None) -> list[ArchiveFile]:
         """The tapes between two times, and those that continue them, which may begin with records of that time."""
         found = self.lineage.reaching_into(start_us, end_us)
         found |= {after for one in found for after in self.lineage.after[one]}
-        return [self.files[one] for one in self.lineage.order if one in found]
+        return [self._files[one] for one in self.lineage.order if one in found]
 
     def after(self, tape: ArchiveFile) -> list[ArchiveFile]:
         """The tapes that continue this one."""
-        return [self.files[one] for one in self.lineage.after[tape.segment]]
+        return [self._files[one] for one in self.lineage.after[tape.segment]]
+
+    def last(self) -> list[ArchiveFile]:
+        """The tapes that no other tape continues, the last recorded first."""
+        ends = [one for one in reversed(self.lineage.order) if not self.lineage.after[one]]
+        return [self._files[one] for one in ends]
 
     def continues(self, tape: ArchiveFile, read: Sequence[ArchiveFile]) -> bool:
         """Whether a tape continues one of `read`, and so must begin where that one ended. A wrong clock may put others between."""
@@ -107,15 +112,12 @@ def book_at(archive: ArchiveFiles, symbol: str, time_us: int, depth: int | None)
     """
     moment = moment_at(time_us)
     tapes = _Tapes(archive)
-    lost = frozenset(
-        gap.epoch
-        for gap in stamped_gaps(archive, symbol, before_us=time_us + 1)
-        if _is_lost(gap, moment)
-    )
+    stamped = stamped_gaps(archive, symbol, before_us=time_us + 1)
+    lost = frozenset(gap.epoch for gap in stamped if _is_lost(gap, moment))
     state, damage = _known_at(tapes, symbol, time_us, lost)
     if state and state.knows_at(time_us, lost):
         return Book.of(state.sync.row(state.sync.known_ns), depth)
-    gaps = gap_list(archive, symbol, before_us=time_us + 1)
+    gaps = fitted_gaps(archive, symbol, stamped)
     if gap := next((gap for gap in gaps if gap.covers(moment)), None):
         why = (
             f"the book was not known from {gap.start_time} until {gap.end_time or 'now'} "
@@ -230,10 +232,8 @@ def gap_at_end(archive: ArchiveFiles, query: RowQuery) -> Gap | None:
     None if the book is known there, if the tape cannot be read or begins after the query's time, and if the last tapes
     do not list the symbol at their start.
     """
-    tapes = _Tapes(archive)
-    for segment in reversed(tapes.lineage.order):
-        tape = tapes.files[segment]
-        start = None if tapes.after(tape) else start_of(archive, tape)
+    for tape in _Tapes(archive).last():
+        start = start_of(archive, tape)
         if start is None or query.symbol not in start.symbols:
             continue
         if query.end_us is not None and query.end_us <= start.received_ns // 1_000:

@@ -81,13 +81,14 @@ class _Part(NamedTuple):
 
     file: ArchiveFile
     groups: list[GroupExtent] | None
-    query: RowQuery
 
-    def read(self, archive: ArchiveFiles, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def read(
+        self, archive: ArchiveFiles, query: RowQuery, columns: Sequence[str]
+    ) -> Iterator[pa.RecordBatch]:
         """The rows, in the order of writing."""
         if self.groups is None:
-            return _tape_batches(archive, self.query, self.file, columns)
-        return _sealed_batches(archive, self.query, self.file, self.groups, columns)
+            return _tape_batches(archive, query, self.file, columns)
+        return _sealed_batches(archive, query, self.file, self.groups, columns)
 
     def by_group(self) -> list[_Part]:
         """A part for each row group; a tape is one."""
@@ -102,7 +103,7 @@ def batches(
     Raises NotRecorded if the archive has no data for the symbol at any time.
     """
     for part in tracked(_parts(archive, query), f"reading {query.symbol}"):
-        yield from part.read(archive, columns)
+        yield from part.read(archive, query, columns)
 
 
 def last_row(
@@ -112,7 +113,7 @@ def last_row(
     for part in reversed(_parts(archive, query)):
         for group in reversed(part.by_group()):
             last = None
-            for batch in group.read(archive, columns):
+            for batch in group.read(archive, query, columns):
                 # A copy, because a slice would keep the whole batch alive.
                 last = batch.take(pa.array([batch.num_rows - 1])) if batch.num_rows else last
             if last is not None:
@@ -126,11 +127,8 @@ def _parts(archive: ArchiveFiles, query: RowQuery) -> list[_Part]:
     files, tapes = archive.with_tail(lambda: in_order(archive, archive.rows(query.symbol)))
     if not files:
         _check_symbol(archive, query.symbol, tapes)
-    sealed = [_Part(file, _groups(archive, query, file), query) for file in files]
-    return [
-        *(part for part in sealed if part.groups),
-        *(_Part(tape, None, query) for tape in tapes),
-    ]
+    sealed = [_Part(file, _groups(archive, query, file)) for file in files]
+    return [*(part for part in sealed if part.groups), *(_Part(tape, None) for tape in tapes)]
 
 
 def _groups(archive: ArchiveFiles, query: RowQuery, file: ArchiveFile) -> list[GroupExtent]:

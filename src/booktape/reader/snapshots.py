@@ -38,8 +38,7 @@ class SymbolRows(Tabular):
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows in the order of recording. One row group at a time; several where no lists are read."""
-        names = columns or self.schema.names
-        return batches(self._archive, self.query, names)
+        return batches(self._archive, self.query, columns or self.schema.names)
 
     def last_row(self, columns: Sequence[str]) -> pa.RecordBatch | None:
         """The last row, as a batch of one; None if there are no rows. Row groups are read from the last to the first."""
@@ -83,8 +82,7 @@ class Snapshots(SymbolRows):
 
     def __iter__(self) -> Iterator[Book | Gap]:
         """Every row as a `Book`, and a `Gap` wherever the book was not known."""
-        rows = batches(self._archive, self.query, _BOOK_COLUMNS)
-        return _rows_and_gaps(self.query, rows, self._all_gaps())
+        return _rows_and_gaps(self.query, self.batches(_BOOK_COLUMNS), self._all_gaps())
 
     def last(self) -> Book | None:
         """The last row; None if there are no rows. Row groups are read from the last to the first."""

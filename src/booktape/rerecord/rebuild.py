@@ -108,6 +108,7 @@ def rebuild(
     """
     tapes = shard.part(tapes_to_rebuild(request))
     lost = shard.part(_lost(request))
+    segments = [*(tape.segment for tape in tapes), *lost]
     layout = request.layout
     with lock_directory(layout.lock, shared=shard.count > 1, folder=shard.count == 1):
         _check_out(request)
@@ -120,7 +121,7 @@ def rebuild(
             outcomes[name] = outcome
             done(outcome)
 
-        for segment in [*(tape.segment for tape in tapes), *lost]:
+        for segment in segments:
             if segment in there:
                 finished(segment.name, RebuildOutcome(segment.name, was_there=True))
             elif segment in lost:
@@ -131,7 +132,7 @@ def rebuild(
         map_tasks(rebuild_segment, tasks, workers, finished)
         if shard.count == 1:
             _clear_unsealed(layout)
-    return [outcomes[segment.name] for segment in [*(tape.segment for tape in tapes), *lost]]
+    return [outcomes[segment.name] for segment in segments]
 
 
 def _lost(request: RebuildRequest) -> list[Segment]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from booktape.store.catalog import lineage_of, segments_in
-from booktape.store.clearing import is_regular
+from booktape.store.clearing import is_irregular, is_regular
 from booktape.store.layout import (
     SMALL_TABLES,
     Layout,
@@ -113,7 +113,7 @@ def irregular_file(layout: Layout, segment: Segment) -> str:
         folders = [layout.root / parent for parent in name.parents[:-2]]
         if any(each.is_symlink() for each in (path, *folders)) and os.path.lexists(path):
             return f"{name}: is a link, or in a linked folder"
-        if os.path.lexists(path) and not is_regular(path):
+        if is_irregular(path):
             return f"{name}: is no regular file"
     return ""
 

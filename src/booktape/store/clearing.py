@@ -126,6 +126,11 @@ def is_regular(path: Path) -> bool:
         return False
 
 
+def is_irregular(path: Path) -> bool:
+    """Whether anything but a regular file has this path: a link, a FIFO, a socket or a folder."""
+    return os.path.lexists(path) and not is_regular(path)
+
+
 @contextmanager
 def _open_folder(folder: Path) -> Iterator[int]:
     """A descriptor of this folder, which stays valid if the folder is renamed. A link raises OSError."""

@@ -8,7 +8,6 @@ purpose from one that was lost. Receipts stay when everything else of a segment 
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from msgspec import Struct
 
 from booktape.errors import Damaged
 from booktape.store.catalog import segments_in
-from booktape.store.clearing import is_regular, remove_sealed
+from booktape.store.clearing import is_irregular, remove_sealed
 from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
 from booktape.store.layout import Layout, Segment
 from booktape.store.manifest import manifest_of
@@ -126,7 +125,7 @@ def write_removal(layout: Layout, segment: Segment, removal: Removal) -> None:
 def _check_regular(paths: Iterable[Path]) -> None:
     """Raises Damaged for the first path at which there is anything but a regular file."""
     for path in paths:
-        if os.path.lexists(path) and not is_regular(path):
+        if is_irregular(path):
             raise Damaged(f"{path}: it is not a regular file")
 
 
